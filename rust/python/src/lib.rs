@@ -1,1 +1,44 @@
+//! Python's view of the kernels: the `lectorium._core` module. One line a function, no logic.
 
+mod args;
+mod door;
+mod dtype;
+mod elementwise;
+mod error;
+mod exchange;
+mod index;
+mod linear;
+mod reduce;
+mod system;
+mod tensor;
+mod view;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    if let Some(problem) = lectorium::simd::request_error() {
+        return Err(pyo3::exceptions::PyImportError::new_err(problem));
+    }
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("ShapeError", error::shape_error(py)?)?;
+    m.add_class::<tensor::PyTensor>()?;
+    m.add_class::<dtype::PyDType>()?;
+    for d in lectorium::DType::ALL {
+        m.add(d.name(), dtype::object(py, d)?)?;
+    }
+    m.add_function(pyo3::wrap_pyfunction!(dtype::promote_types, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(tensor::is_grad_enabled, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(tensor::set_grad_enabled, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(tensor::needs_grad, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(tensor::version_sum, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(tensor::meta, m)?)?;
+    view::register(m)?;
+    elementwise::register(m)?;
+    reduce::register(m)?;
+    linear::register(m)?;
+    index::register(m)?;
+    exchange::register(m)?;
+    system::register(m)
+}

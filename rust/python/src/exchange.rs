@@ -1,0 +1,115 @@
+//! Memory shared with NumPy, both ways, without a copy.
+
+use crate::error::to_python;
+use crate::tensor::PyTensor;
+use lectorium::{DType, Error, Layout, Storage, Strides, Tensor};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::sync::Arc;
+
+fn typestr(dtype: DType) -> Option<&'static str> {
+    Some(match dtype {
+        DType::Bool => "|b1",
+        DType::U8 => "|u1",
+        DType::I8 => "|i1",
+        DType::I16 => "<i2",
+        DType::I32 => "<i4",
+        DType::I64 => "<i8",
+        DType::F16 => "<f2",
+        DType::F32 => "<f4",
+        DType::F64 => "<f8",
+        DType::BF16 => return None,
+    })
+}
+
+/// A tensor on the memory of an object with `__array_interface__`, which it keeps alive.
+#[pyfunction]
+pub fn from_array_interface<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTensor>> {
+    let py = array.py();
+    let fail = |e: Error| to_python(py, e);
+    let interface = array.getattr("__array_interface__")?.cast_into::<PyDict>()?;
+    let get = |key: &str| {
+        interface.get_item(key)?.ok_or_else(|| PyTypeError::new_err(format!("from_numpy: the array has no {key}")))
+    };
+    let name: String = get("typestr")?.extract()?;
+    let dtype = DType::ALL.into_iter().find(|&d| typestr(d) == Some(name.as_str())).ok_or_else(|| {
+        PyTypeError::new_err(format!(
+            "from_numpy: arrays of type {name:?} have no tensor dtype here; convert with array.astype('float32'), for example"
+        ))
+    })?;
+    let shape: Vec<usize> = get("shape")?.extract()?;
+    let (address, readonly): (usize, bool) = get("data")?.extract()?;
+    let strides: Option<Vec<isize>> = match interface.get_item("strides")? {
+        Some(s) if !s.is_none() => Some(s.extract()?),
+        _ => None,
+    };
+    let size = dtype.size() as isize;
+    let layout = match strides {
+        None => Layout::contiguous(&shape),
+        Some(bytes) => {
+            if bytes.iter().zip(&shape).any(|(s, &d)| d > 1 && s % size != 0) {
+                return Err(fail(Error::value(
+                    "from_numpy",
+                    "the array's strides are no multiples of its element size; use numpy.ascontiguousarray(array)",
+                )));
+            }
+            let strides: Strides = bytes.iter().map(|s| s / size).collect();
+            Layout::new(shape.as_slice().into(), strides, 0)
+        }
+    };
+    if address % dtype.size() != 0 && layout.numel() > 0 {
+        return Err(fail(Error::value(
+            "from_numpy",
+            "the array's memory is not aligned to its element size; use array.copy()",
+        )));
+    }
+    // The storage starts at the lowest element, which negative strides put before the first one.
+    let (lo, hi) = layout.extent();
+    let layout = Layout::new(layout.shape().into(), layout.strides().into(), (-lo) as usize);
+    let start = (address as isize + lo * size) as usize as *mut u8;
+    let len = if layout.numel() == 0 { 0 } else { ((hi - lo) * size) as usize };
+    let owner: Py<PyAny> = array.clone().unbind();
+    // SAFETY: the array's own description of its memory; the array lives as long as the storage.
+    let storage = unsafe { Storage::foreign(start, len, !readonly, Box::new(owner)) };
+    let tensor = Tensor::from_parts("from_numpy", Arc::new(storage), layout, dtype).map_err(fail)?;
+    PyTensor::wrap(py, tensor)
+}
+
+/// What NumPy holds on to while an array shares a tensor's memory.
+#[pyclass(frozen, name = "_ArrayHandle", module = "lectorium._core")]
+pub struct ArrayHandle(Tensor);
+
+#[pymethods]
+impl ArrayHandle {
+    #[getter]
+    fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let t = &self.0;
+        let size = t.dtype().size();
+        let d = PyDict::new(py);
+        d.set_item("version", 3)?;
+        d.set_item("shape", PyTuple::new(py, t.shape())?)?;
+        d.set_item("strides", PyTuple::new(py, t.strides().iter().map(|s| s * size as isize))?)?;
+        d.set_item("typestr", typestr(t.dtype()))?;
+        let address = t.storage().ptr() as usize + t.layout().offset() * size;
+        d.set_item("data", (address, !t.storage().writable()))?;
+        Ok(d)
+    }
+}
+
+/// An object that NumPy can view; the storage counts as exported from now on.
+#[pyfunction]
+pub fn array_handle(py: Python<'_>, x: crate::args::T) -> PyResult<ArrayHandle> {
+    x.0.expect_cpu("numpy").map_err(|e| to_python(py, e))?;
+    if typestr(x.0.dtype()).is_none() {
+        return Err(PyTypeError::new_err("numpy: NumPy has no bfloat16; convert with .float() first"));
+    }
+    x.0.storage().mark_exported();
+    Ok(ArrayHandle(x.0))
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<ArrayHandle>()?;
+    m.add_function(pyo3::wrap_pyfunction!(from_array_interface, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(array_handle, m)?)
+}

@@ -1,0 +1,431 @@
+//! The Tensor object of Python: a kernel tensor with its place in the autodiff graph.
+//!
+//! Methods are attached from Python; here are only the fields and what needs the memory itself.
+
+use crate::dtype::{self, PyDType};
+use lectorium::{DType, Scalar, Tensor};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyList, PyTuple};
+use std::cell::Cell;
+use std::sync::Arc;
+
+thread_local! {
+    static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
+}
+
+#[pyclass(subclass, weakref, dict, name = "Tensor", module = "lectorium")]
+pub struct PyTensor {
+    pub inner: Tensor,
+    requires_grad: bool,
+    /// Which of the node's outputs this is.
+    #[pyo3(get)]
+    output_nr: usize,
+    /// What made it, where gradients flow back to; None for a leaf.
+    node: Option<Py<PyAny>>,
+    grad: Option<Py<PyAny>>,
+    hooks: Option<Py<PyAny>>,
+    /// The tensor this is a view of, and its `epoch` when the view's node was made.
+    base: Option<Py<PyTensor>>,
+    base_epoch: u64,
+    /// Grows when an in-place change gives this tensor a new node.
+    epoch: u64,
+}
+
+impl PyTensor {
+    fn plain(inner: Tensor) -> PyTensor {
+        PyTensor {
+            inner,
+            requires_grad: false,
+            output_nr: 0,
+            node: None,
+            grad: None,
+            hooks: None,
+            base: None,
+            base_epoch: 0,
+            epoch: 0,
+        }
+    }
+
+    #[inline]
+    pub fn wrap(py: Python<'_>, inner: Tensor) -> PyResult<Bound<'_, PyTensor>> {
+        Bound::new(py, PyTensor::plain(inner))
+    }
+
+    /// A result that shares the memory of `of`: remembers the root of the views.
+    pub fn wrap_view<'py>(of: &Bound<'py, PyTensor>, inner: Tensor) -> PyResult<Bound<'py, PyTensor>> {
+        let py = of.py();
+        let mut view = PyTensor::plain(inner);
+        let this = of.borrow();
+        if Arc::ptr_eq(this.inner.storage(), view.inner.storage()) {
+            let root = match &this.base {
+                Some(base) => base.clone_ref(py),
+                None => of.clone().unbind(),
+            };
+            view.base_epoch = if root.is(of) { this.epoch } else { root.borrow(py).epoch };
+            view.base = Some(root);
+        }
+        drop(this);
+        Bound::new(py, view)
+    }
+
+    /// Whether gradients flow to it, also through a base that got a node after the view was made.
+    fn wants_grad(&self, py: Python<'_>) -> bool {
+        self.requires_grad
+            || self.base.as_ref().is_some_and(|base| {
+                let base = base.borrow(py);
+                base.epoch != self.base_epoch && base.requires_grad
+            })
+    }
+}
+
+#[pymethods]
+impl PyTensor {
+    #[new]
+    #[pyo3(signature = (data, *args))]
+    fn new(data: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> PyResult<PyTensor> {
+        let py = data.py();
+        if let Ok(t) = data.cast::<PyTensor>() {
+            return Ok(PyTensor::plain(t.borrow().inner.clone()));
+        }
+        // Tensor(2, 3) is an uninitialised tensor and Tensor([…]) float32 data, as in PyTorch.
+        let module = py.import("lectorium")?;
+        let made = if data.is_instance_of::<pyo3::types::PyInt>() {
+            let mut shape = vec![data.extract::<i64>()?];
+            for a in args {
+                shape.push(a.extract()?);
+            }
+            module.call_method1("empty", (shape,))?
+        } else {
+            let kwargs = pyo3::types::PyDict::new(py);
+            kwargs.set_item("dtype", module.call_method0("get_default_dtype")?)?;
+            module.call_method("tensor", (data,), Some(&kwargs))?
+        };
+        let made = made.cast::<PyTensor>()?.borrow();
+        Ok(PyTensor::plain(made.inner.clone()))
+    }
+
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.inner.shape())
+    }
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.inner.ndim()
+    }
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDType>> {
+        dtype::object(py, self.inner.dtype())
+    }
+    #[getter]
+    fn device_type(&self) -> &'static str {
+        self.inner.device().name()
+    }
+    #[getter]
+    fn is_cpu(&self) -> bool {
+        self.inner.device() == lectorium::Device::Cpu
+    }
+    fn numel(&self) -> usize {
+        self.inner.numel()
+    }
+    fn nelement(&self) -> usize {
+        self.inner.numel()
+    }
+    fn dim(&self) -> usize {
+        self.inner.ndim()
+    }
+    fn element_size(&self) -> usize {
+        self.inner.dtype().size()
+    }
+    fn storage_offset(&self) -> usize {
+        self.inner.layout().offset()
+    }
+    fn is_contiguous(&self) -> bool {
+        self.inner.is_contiguous()
+    }
+    /// The address of the first element; whoever asks may write there.
+    fn data_ptr(&self) -> usize {
+        self.inner.storage().mark_exported();
+        self.inner.storage().ptr() as usize + self.inner.layout().offset() * self.inner.dtype().size()
+    }
+    #[pyo3(signature = (dim=None))]
+    fn stride<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
+        let strides = self.inner.strides();
+        match dim {
+            None => Ok(PyTuple::new(py, strides)?.into_any()),
+            Some(axis) => {
+                let axis = lectorium::layout::normalize_axis("stride", axis, strides.len())
+                    .map_err(|e| crate::error::to_python(py, e))?;
+                Ok(strides.get(axis).copied().unwrap_or(1).into_pyobject(py)?.into_any())
+            }
+        }
+    }
+    #[pyo3(signature = (dim=None))]
+    fn size<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
+        let shape = self.inner.shape();
+        match dim {
+            None => Ok(PyTuple::new(py, shape)?.into_any()),
+            Some(axis) => {
+                let axis = lectorium::layout::normalize_axis("size", axis, shape.len())
+                    .map_err(|e| crate::error::to_python(py, e))?;
+                match shape.get(axis) {
+                    Some(d) => Ok(d.into_pyobject(py)?.into_any()),
+                    None => Err(pyo3::exceptions::PyIndexError::new_err("size: a tensor without axes has no sizes")),
+                }
+            }
+        }
+    }
+
+    #[getter]
+    fn requires_grad(&self, py: Python<'_>) -> bool {
+        self.wants_grad(py)
+    }
+    #[setter]
+    fn set_requires_grad(&mut self, value: bool) -> PyResult<()> {
+        if value && !self.inner.dtype().is_float() {
+            return Err(PyRuntimeError::new_err(format!(
+                "requires_grad: only floating point tensors can require gradients, this one is {}",
+                self.inner.dtype()
+            )));
+        }
+        if !value && self.node.is_some() {
+            return Err(PyRuntimeError::new_err(
+                "requires_grad: only a leaf can stop requiring gradients; use .detach() for a tensor outside the graph",
+            ));
+        }
+        self.requires_grad = value;
+        Ok(())
+    }
+    #[getter]
+    fn is_leaf(&self, py: Python<'_>) -> bool {
+        self.node.is_none() && !(self.wants_grad(py) && !self.requires_grad)
+    }
+    #[getter]
+    fn get_grad(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.grad.as_ref().map(|g| g.clone_ref(py))
+    }
+    #[setter]
+    fn set_grad(&mut self, py: Python<'_>, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        if let Some(value) = &value {
+            let Ok(g) = value.cast::<PyTensor>() else {
+                return Err(PyTypeError::new_err("grad: expected a Tensor or None"));
+            };
+            let g = g.try_borrow().map_err(|_| PyRuntimeError::new_err("grad: a tensor cannot be its own gradient"))?;
+            if g.inner.shape() != self.inner.shape() {
+                let text = format!(
+                    "grad: the tensor has shape {:?}, the gradient assigned has {:?}",
+                    self.inner.shape(),
+                    g.inner.shape()
+                );
+                return Err(PyErr::from_type(crate::error::shape_error(py)?.clone(), text));
+            }
+            if g.inner.dtype() != self.inner.dtype() {
+                return Err(PyTypeError::new_err(format!(
+                    "grad: the tensor is {}, the gradient assigned is {}",
+                    self.inner.dtype(),
+                    g.inner.dtype()
+                )));
+            }
+        }
+        self.grad = value.map(Bound::unbind);
+        Ok(())
+    }
+    #[getter]
+    fn _hooks(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.hooks.as_ref().map(|h| h.clone_ref(py))
+    }
+    #[setter]
+    fn set__hooks(&mut self, value: Option<Py<PyAny>>) {
+        self.hooks = value;
+    }
+    #[getter]
+    fn _node(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.node.as_ref().map(|n| n.clone_ref(py))
+    }
+    #[getter]
+    fn _base(&self, py: Python<'_>) -> Option<Py<PyTensor>> {
+        self.base.as_ref().map(|b| b.clone_ref(py))
+    }
+    /// Whether the base got a new node since this view's node was made.
+    #[getter]
+    fn _stale(&self, py: Python<'_>) -> bool {
+        self.base.as_ref().is_some_and(|b| b.borrow(py).epoch != self.base_epoch)
+    }
+    #[getter]
+    fn _version(&self) -> u64 {
+        self.inner.storage().version()
+    }
+    fn _bump_version(&self) {
+        self.inner.storage().bump_version();
+    }
+
+    /// Makes this the output `output_nr` of `node` (None: a leaf that needs no gradient).
+    #[pyo3(signature = (node, output_nr=0))]
+    fn _set_node(&mut self, py: Python<'_>, node: Option<Py<PyAny>>, output_nr: usize) {
+        self.requires_grad = node.is_some();
+        self.node = node;
+        self.output_nr = output_nr;
+        if let Some(base) = &self.base {
+            self.base_epoch = base.borrow(py).epoch;
+        }
+    }
+    /// As `_set_node` after an in-place change: every view of this tensor makes its node anew.
+    #[pyo3(signature = (node, output_nr=0))]
+    fn _rebase(&mut self, py: Python<'_>, node: Option<Py<PyAny>>, output_nr: usize) {
+        self._set_node(py, node, output_nr);
+        self.epoch += 1;
+    }
+    /// Points this tensor at the memory of `other` (`.data = other`).
+    fn _set_data(&mut self, other: &Bound<'_, PyTensor>) -> PyResult<()> {
+        let other =
+            other.try_borrow().map_err(|_| PyRuntimeError::new_err("data: a tensor cannot be assigned to itself"))?;
+        self.inner = other.inner.clone();
+        self.base = None;
+        Ok(())
+    }
+    /// The same memory outside the graph.
+    fn detach<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTensor>> {
+        PyTensor::wrap(py, self.inner.clone())
+    }
+    /// The tensor itself if nobody else can reach its memory, else a copy; always row-major.
+    fn _own<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTensor>> {
+        let py = slf.py();
+        let inner = slf.borrow().inner.clone();
+        // Two handles: the object's own and the one just cloned.
+        if inner.is_contiguous() && Arc::strong_count(inner.storage()) == 2 && !inner.storage().exported() {
+            return PyTensor::wrap(py, inner);
+        }
+        if inner.device() != lectorium::Device::Cpu {
+            return PyTensor::wrap(py, inner);
+        }
+        crate::door::run1(py, inner.numel(), move || lectorium::ops::copy::clone("clone", &inner))
+    }
+
+    fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.inner.numel() != 1 {
+            return Err(PyValueError::new_err(format!(
+                "item: only a tensor of one element is a Python number, this one has shape {:?}; use .tolist()",
+                self.inner.shape()
+            )));
+        }
+        number(py, scalar_at(&self.host(py)?, 0))
+    }
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        nested(py, &self.host(py)?, 0, 0)
+    }
+    /// The element at a flat row-major index, without a tensor in between (for repr).
+    fn _at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+        let host = self.host(py)?;
+        let (mut rest, mut offset) = (index, 0isize);
+        for axis in (0..host.ndim()).rev() {
+            offset += (rest % host.shape()[axis]) as isize * host.strides()[axis];
+            rest /= host.shape()[axis];
+        }
+        if rest != 0 || host.numel() == 0 {
+            return Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} is out of range")));
+        }
+        number(py, scalar_at(&host, offset))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.node)?;
+        visit.call(&self.grad)?;
+        visit.call(&self.hooks)?;
+        visit.call(&self.base)
+    }
+    fn __clear__(&mut self) {
+        self.node = None;
+        self.grad = None;
+        self.hooks = None;
+        self.base = None;
+    }
+}
+
+impl PyTensor {
+    fn host(&self, py: Python<'_>) -> PyResult<Tensor> {
+        #[cfg(feature = "gpu")]
+        if self.inner.device() == lectorium::Device::Gpu {
+            let inner = self.inner.clone();
+            return crate::door::run(py, usize::MAX, move || lectorium::gpu::download("item", &inner));
+        }
+        let _ = py;
+        Ok(self.inner.clone())
+    }
+}
+
+fn scalar_at(t: &Tensor, offset: isize) -> (Scalar, DType) {
+    use lectorium::Element;
+    // SAFETY: callers stay within the layout.
+    let value = lectorium::for_all_types!(t.dtype(), E => unsafe { (*t.ptr::<E>().offset(offset)).to_scalar() });
+    (value, t.dtype())
+}
+
+fn number<'py>(py: Python<'py>, value: (Scalar, DType)) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value.0 {
+        Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any(),
+        Scalar::Int(i) => i.into_pyobject(py)?.into_any(),
+        Scalar::Float(f) => f.into_pyobject(py)?.into_any(),
+    })
+}
+
+fn nested<'py>(py: Python<'py>, t: &Tensor, axis: usize, offset: isize) -> PyResult<Bound<'py, PyAny>> {
+    if axis == t.ndim() {
+        return number(py, scalar_at(t, offset));
+    }
+    let items = (0..t.shape()[axis])
+        .map(|i| nested(py, t, axis + 1, offset + i as isize * t.strides()[axis]))
+        .collect::<PyResult<Vec<_>>>()?;
+    Ok(PyList::new(py, items)?.into_any())
+}
+
+#[pyfunction]
+pub fn is_grad_enabled() -> bool {
+    GRAD_ENABLED.with(Cell::get)
+}
+
+/// Turns recording on or off for this thread; returns what it was.
+#[pyfunction]
+pub fn set_grad_enabled(on: bool) -> bool {
+    GRAD_ENABLED.with(|c| c.replace(on))
+}
+
+/// Whether recording is on and any of the arguments wants a gradient.
+#[pyfunction]
+pub fn needs_grad(args: &Bound<'_, PyTuple>) -> bool {
+    let py = args.py();
+    GRAD_ENABLED.with(Cell::get)
+        && args.iter().any(|a| a.cast::<PyTensor>().is_ok_and(|t| t.borrow().wants_grad(py)))
+}
+
+/// The sum of the versions of the tensors in a tuple: it grows when any of them is changed.
+#[pyfunction]
+pub fn version_sum(saved: &Bound<'_, PyTuple>) -> u64 {
+    saved.iter().filter_map(|s| s.cast::<PyTensor>().ok().map(|t| t.borrow().inner.storage().version())).sum()
+}
+
+/// Shape, dtype and device of a tensor: what a gradient must have.
+#[pyclass(frozen, name = "Meta", module = "lectorium._core")]
+pub struct Meta {
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+}
+
+#[pymethods]
+impl Meta {
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.shape)
+    }
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDType>> {
+        dtype::object(py, self.dtype)
+    }
+}
+
+/// `Meta` of a tensor; None for a number or None.
+#[pyfunction]
+pub fn meta(x: &Bound<'_, PyAny>) -> Option<Meta> {
+    let t = x.cast::<PyTensor>().ok()?.borrow();
+    Some(Meta { shape: t.inner.shape().to_vec(), dtype: t.inner.dtype() })
+}

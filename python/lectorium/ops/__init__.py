@@ -1,0 +1,21 @@
+"""Operations: each with its forward and its vector-Jacobian product, one file a family.
+
+Every name that a vjp calls exists here (differentiable) and in ``lectorium._core`` (raw kernels).
+"""
+
+# pyright: reportUnusedImport=false
+from .._core import meta as meta
+from .._core import zeros_of as zeros_of
+from .activation import *  # noqa: F403
+from .conv import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .elementwise import where_ as where
+from .index import *  # noqa: F403
+from .linear import *  # noqa: F403
+from .loss import *  # noqa: F403
+from .norm import *  # noqa: F403
+from .pool import *  # noqa: F403
+from .random import *  # noqa: F403
+from .reduce import *  # noqa: F403
+from .shape import *  # noqa: F403
+from .softmax import *  # noqa: F403

@@ -1,0 +1,388 @@
+"""Elementwise operations and their gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import _core
+from .._core import Tensor
+from ..autograd.tape import op
+
+_2_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+
+
+def _wants(t: Any) -> bool:
+    return isinstance(t, Tensor) and t.requires_grad
+
+
+# What a product needs of one factor is kept only if the other one wants a gradient: then changing
+# the first in place afterwards is allowed, as it is in PyTorch.
+
+
+@op
+def add(k: Any, x: Any, y: Any, alpha: Any = 1) -> Any:
+    """``x + alpha * y``, broadcast and promoted."""
+    return k.add(x, y, alpha), (k.meta(x), k.meta(y), alpha)
+
+
+@add.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    mx, my, alpha = saved
+    dy = need[1] and k.sum_to(g if alpha == 1 else k.mul(g, alpha), my)
+    return need[0] and k.sum_to(g, mx), dy
+
+
+@op
+def sub(k: Any, x: Any, y: Any, alpha: Any = 1) -> Any:
+    """``x - alpha * y``, broadcast and promoted."""
+    return k.sub(x, y, alpha), (k.meta(x), k.meta(y), alpha)
+
+
+@sub.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    mx, my, alpha = saved
+    return need[0] and k.sum_to(g, mx), need[1] and k.sum_to(k.mul(g, -alpha), my)
+
+
+@op
+def mul(k: Any, x: Any, y: Any) -> Any:
+    """``x * y``, broadcast and promoted."""
+    return k.mul(x, y), (x if _wants(y) else None, y if _wants(x) else None, k.meta(x), k.meta(y))
+
+
+@mul.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    return need[0] and k.sum_to(k.mul(g, y), mx), need[1] and k.sum_to(k.mul(g, x), my)
+
+
+@op
+def div(k: Any, x: Any, y: Any) -> Any:
+    """``x / y``, broadcast; integers give floats."""
+    return k.div(x, y), (x if _wants(y) else None, y, k.meta(x), k.meta(y))
+
+
+@div.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    dx = need[0] and k.sum_to(k.div(g, y), mx)
+    return dx, need[1] and k.sum_to(k.neg(k.div(k.mul(g, x), k.mul(y, y))), my)
+
+
+@op
+def pow(k: Any, x: Any, y: Any) -> Any:
+    """``x ** y``, broadcast and promoted."""
+    out = k.pow(x, y)
+    return out, (x, y, out if _wants(y) else None, k.meta(x), k.meta(y))
+
+
+@pow.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, out, mx, my = saved
+    dx = dy = None
+    if need[0]:
+        if isinstance(y, Tensor):
+            # At y = 0 the derivative is 0, also where x is 0.
+            slope = k.where(k.eq(y, 0), 0.0, k.mul(y, k.pow(x, k.sub(y, 1))))
+            dx = k.sum_to(k.mul(g, slope), mx)
+        elif y == 0:
+            dx = k.zeros_of(mx)
+        elif y == 2:
+            dx = k.sum_to(k.mul(g, k.mul(x, 2)), mx)
+        else:
+            dx = k.sum_to(k.mul(g, k.mul(k.pow(x, y - 1), y)), mx)
+    if need[1]:
+        if isinstance(x, Tensor):
+            # 0 ** y is 0 around y > 0, so its derivative there is 0 and not 0 * log 0.
+            flat = k.logical_and(k.eq(x, 0), k.ge(y, 0))
+            dy = k.where(flat, 0.0, k.mul(out, k.log(x)))
+        else:
+            dy = k.mul(out, math.log(x) if x > 0 else (0.0 if x == 0 else math.nan))
+        dy = k.sum_to(k.mul(g, dy), my)
+    return dx, dy
+
+
+def _extreme(name: str) -> Any:
+    def forward(k: Any, x: Any, y: Any) -> Any:
+        return getattr(k, name)(x, y), (x, y, k.meta(x), k.meta(y))
+
+    forward.__name__ = name
+    forward.__doc__ = f"The {name} of each pair, broadcast; ties share the gradient."
+    made = op(forward)
+
+    @made.vjp
+    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        x, y, mx, my = saved
+        first, second = (x, y) if name in ("maximum", "fmax") else (y, x)
+        # Half of g where they are equal, as PyTorch does.
+        wins = k.add(k.cast(k.gt(first, second), g.dtype), k.mul(k.cast(k.eq(x, y), g.dtype), 0.5))
+        loses = k.sub(1.0, wins)
+        wx, wy = (wins, loses) if first is x else (loses, wins)
+        return need[0] and k.sum_to(k.mul(g, wx), mx), need[1] and k.sum_to(k.mul(g, wy), my)
+
+    return made
+
+
+maximum = _extreme("maximum")
+minimum = _extreme("minimum")
+fmax = _extreme("fmax")
+fmin = _extreme("fmin")
+
+
+@op
+def atan2(k: Any, x: Any, y: Any) -> Any:
+    """The angle of the point (y, x): ``atan2(x, y)`` as PyTorch names its arguments."""
+    return k.atan2(x, y), (x, y, k.meta(x), k.meta(y))
+
+
+@atan2.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    scaled = k.div(g, k.add(k.mul(x, x), k.mul(y, y)))
+    return need[0] and k.sum_to(k.mul(scaled, y), mx), need[1] and k.sum_to(k.neg(k.mul(scaled, x)), my)
+
+
+@op
+def logaddexp(k: Any, x: Any, y: Any) -> Any:
+    """``log(exp(x) + exp(y))`` without overflow."""
+    return k.logaddexp(x, y), (x, y, k.meta(x), k.meta(y))
+
+
+@logaddexp.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    share = k.sigmoid(k.sub(x, y))
+    return need[0] and k.sum_to(k.mul(g, share), mx), need[1] and k.sum_to(k.mul(g, k.sub(1.0, share)), my)
+
+
+@op
+def hypot(k: Any, x: Any, y: Any) -> Any:
+    """``sqrt(x² + y²)`` without overflow."""
+    out = k.hypot(x, y)
+    return out, (x, y, out, k.meta(x), k.meta(y))
+
+
+@hypot.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, out, mx, my = saved
+    scaled = k.div(g, out)
+    return need[0] and k.sum_to(k.mul(scaled, x), mx), need[1] and k.sum_to(k.mul(scaled, y), my)
+
+
+@op
+def remainder(k: Any, x: Any, y: Any) -> Any:
+    """``x - floor(x / y) * y``: the sign of ``y``, as Python's ``%``."""
+    return k.remainder(x, y), (x, y, k.meta(x), k.meta(y))
+
+
+@remainder.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    return need[0] and k.sum_to(g, mx), need[1] and k.sum_to(k.neg(k.mul(g, k.floor(k.div(x, y)))), my)
+
+
+@op
+def fmod(k: Any, x: Any, y: Any) -> Any:
+    """``x - trunc(x / y) * y``: the sign of ``x``, as C's ``fmod``."""
+    return k.fmod(x, y), (x, y, k.meta(x), k.meta(y))
+
+
+@fmod.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    return need[0] and k.sum_to(g, mx), need[1] and k.sum_to(k.neg(k.mul(g, k.trunc(k.div(x, y)))), my)
+
+
+@op
+def where_(k: Any, condition: Any, x: Any, y: Any) -> Any:
+    """``x`` where the condition holds, else ``y``; broadcast."""
+    out = k.where(condition, x, y)
+    return out, (condition, k.meta(x), k.meta(y))
+
+
+@where_.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    condition, mx, my = saved
+    dx = need[1] and k.sum_to(k.where(condition, g, 0.0), mx)
+    return None, dx, need[2] and k.sum_to(k.where(condition, 0.0, g), my)
+
+
+@op
+def clamp(k: Any, x: Any, min: Any = None, max: Any = None) -> Any:
+    """``x`` held between ``min`` and ``max``."""
+    return k.clamp(x, min, max), (x, min, max)
+
+
+@clamp.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, low, high = saved
+    if low is not None:
+        g = k.where(k.ge(x, low), g, 0.0)
+    return (g if high is None else k.where(k.le(x, high), g, 0.0),)
+
+
+def _unary(name: str, doc: str, gradient: Any, keep: str = "x") -> Any:
+    """A function of one tensor. ``keep``: what its gradient is computed from, ``x``, ``y`` or nothing."""
+
+    def forward(k: Any, x: Any) -> Any:
+        out = getattr(k, name)(x)
+        return out, (x,) if keep == "x" else (out,) if keep == "y" else ()
+
+    forward.__name__ = name
+    forward.__doc__ = doc
+    made = op(forward)
+
+    @made.vjp
+    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        return (gradient(k, g, *saved),)
+
+    made.into = getattr(_core, name)
+    return made
+
+
+neg = _unary("neg", "``-x``.", lambda k, g: k.neg(g), "")
+abs = _unary("abs", "``|x|``; the gradient at 0 is 0.", lambda k, g, x: k.mul(g, k.sign(x)))
+sign = _unary("sign", "-1, 0 or 1.", lambda k, g: k.mul(g, 0.0), "")
+exp = _unary("exp", "``e ** x``.", lambda k, g, y: k.mul(g, y), "y")
+exp2 = _unary("exp2", "``2 ** x``.", lambda k, g, y: k.mul(g, k.mul(y, math.log(2.0))), "y")
+expm1 = _unary("expm1", "``e ** x - 1``, exact near 0.", lambda k, g, y: k.mul(g, k.add(y, 1.0)), "y")
+log = _unary("log", "The natural logarithm.", lambda k, g, x: k.div(g, x))
+log2 = _unary("log2", "The logarithm to base 2.", lambda k, g, x: k.div(g, k.mul(x, math.log(2.0))))
+log10 = _unary("log10", "The logarithm to base 10.", lambda k, g, x: k.div(g, k.mul(x, math.log(10.0))))
+log1p = _unary("log1p", "``log(1 + x)``, exact near 0.", lambda k, g, x: k.div(g, k.add(x, 1.0)))
+sqrt = _unary("sqrt", "The square root.", lambda k, g, y: k.div(g, k.mul(y, 2.0)), "y")
+rsqrt = _unary(
+    "rsqrt", "``1 / sqrt(x)``.", lambda k, g, y: k.mul(g, k.mul(k.mul(y, k.mul(y, y)), -0.5)), "y"
+)
+reciprocal = _unary("reciprocal", "``1 / x``.", lambda k, g, y: k.neg(k.mul(g, k.mul(y, y))), "y")
+square = _unary("square", "``x * x``.", lambda k, g, x: k.mul(g, k.mul(x, 2)))
+sin = _unary("sin", "The sine of radians.", lambda k, g, x: k.mul(g, k.cos(x)))
+cos = _unary("cos", "The cosine of radians.", lambda k, g, x: k.neg(k.mul(g, k.sin(x))))
+tan = _unary("tan", "The tangent of radians.", lambda k, g, y: k.mul(g, k.add(k.mul(y, y), 1.0)), "y")
+asin = _unary("asin", "The arc sine.", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x)))))
+acos = _unary("acos", "The arc cosine.", lambda k, g, x: k.neg(k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x))))))
+atan = _unary("atan", "The arc tangent.", lambda k, g, x: k.div(g, k.add(k.mul(x, x), 1.0)))
+sinh = _unary("sinh", "The hyperbolic sine.", lambda k, g, x: k.mul(g, k.cosh(x)))
+cosh = _unary("cosh", "The hyperbolic cosine.", lambda k, g, x: k.mul(g, k.sinh(x)))
+tanh = _unary("tanh", "The hyperbolic tangent.", lambda k, g, y: k.tanh_grad(g, y), "y")
+asinh = _unary("asinh", "The inverse of sinh.", lambda k, g, x: k.mul(g, k.rsqrt(k.add(k.mul(x, x), 1.0))))
+acosh = _unary("acosh", "The inverse of cosh.", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(k.mul(x, x), 1.0))))
+atanh = _unary("atanh", "The inverse of tanh.", lambda k, g, x: k.div(g, k.sub(1.0, k.mul(x, x))))
+sigmoid = _unary("sigmoid", "``1 / (1 + exp(-x))``.", lambda k, g, y: k.sigmoid_grad(g, y), "y")
+relu = _unary("relu", "``max(x, 0)``; the gradient at 0 is 0.", lambda k, g, y: k.relu_grad(g, y), "y")
+erf = _unary(
+    "erf", "The error function.", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), _2_OVER_SQRT_PI))
+)
+erfc = _unary(
+    "erfc", "``1 - erf(x)``.", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), -_2_OVER_SQRT_PI))
+)
+erfinv = _unary(
+    "erfinv",
+    "The inverse of erf.",
+    lambda k, g, y: k.mul(g, k.mul(k.exp(k.mul(y, y)), 1.0 / _2_OVER_SQRT_PI)),
+    "y",
+)
+lgamma = _unary("lgamma", "``log |gamma(x)|``.", lambda k, g, x: k.mul(g, k.digamma(x)))
+logit = _unary("logit", "``log(x / (1 - x))``.", lambda k, g, x: k.div(g, k.mul(x, k.sub(1.0, x))))
+floor = _unary("floor", "The largest integer not above x.", lambda k, g: k.mul(g, 0.0), "")
+ceil = _unary("ceil", "The smallest integer not below x.", lambda k, g: k.mul(g, 0.0), "")
+round = _unary("round", "The nearest integer, halves to even.", lambda k, g: k.mul(g, 0.0), "")
+trunc = _unary("trunc", "x without its fraction.", lambda k, g: k.mul(g, 0.0), "")
+frac = _unary("frac", "The fraction of x, with its sign.", lambda k, g: g, "")
+
+
+@op
+def tanh_grad(k: Any, g: Any, y: Any) -> Any:
+    """``g * (1 - y²)``."""
+    return k.tanh_grad(g, y), (g, y)
+
+
+@tanh_grad.vjp
+def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
+    g, y = saved
+    return need[0] and k.tanh_grad(gg, y), need[1] and k.mul(k.mul(gg, g), k.mul(y, -2.0))
+
+
+@op
+def sigmoid_grad(k: Any, g: Any, y: Any) -> Any:
+    """``g * y * (1 - y)``."""
+    return k.sigmoid_grad(g, y), (g, y)
+
+
+@sigmoid_grad.vjp
+def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
+    g, y = saved
+    return need[0] and k.sigmoid_grad(gg, y), need[1] and k.mul(k.mul(gg, g), k.sub(1.0, k.mul(y, 2.0)))
+
+
+@op
+def relu_grad(k: Any, g: Any, y: Any) -> Any:
+    """``g`` where ``y > 0``."""
+    return k.relu_grad(g, y), (y,)
+
+
+@relu_grad.vjp
+def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
+    return (need[0] and k.relu_grad(gg, saved[0]),)
+
+
+@op
+def cast(k: Any, x: Any, dtype: Any) -> Any:
+    """The same values in another dtype."""
+    return k.cast(x, dtype), (x.dtype,)
+
+
+@cast.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.cast(g, saved[0]),)
+
+
+@op
+def clone(k: Any, x: Any) -> Any:
+    """A copy with memory of its own."""
+    return k.clone(x), ()
+
+
+@clone.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (g,)
+
+
+@op
+def contiguous(k: Any, x: Any) -> Any:
+    """The tensor in row-major memory."""
+    return k.contiguous(x), ()
+
+
+@contiguous.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (g,)
+
+
+@op
+def copysign(k: Any, x: Any, y: Any) -> Any:
+    """The magnitude of ``x`` with the sign of ``y``."""
+    out = k.copysign(x, y)
+    return out, (x, out, k.meta(x))
+
+
+@copysign.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, out, mx = saved
+    same = k.mul(k.sign(x), k.sign(out))
+    return need[0] and k.sum_to(k.mul(g, same), mx), None
+
+
+for _name in ("mul", "div", "pow", "add", "sub", "maximum", "minimum", "remainder", "fmod"):
+    globals()[_name].into = getattr(_core, _name)
+
+# Without gradients: the kernels themselves.
+eq, ne, lt, le, gt, ge = _core.eq, _core.ne, _core.lt, _core.le, _core.gt, _core.ge
+logical_and, logical_or, logical_xor = _core.logical_and, _core.logical_or, _core.logical_xor
+logical_not, bitwise_not = _core.logical_not, _core.bitwise_not
+bitwise_and, bitwise_or, bitwise_xor = _core.bitwise_and, _core.bitwise_or, _core.bitwise_xor
+bitwise_left_shift, bitwise_right_shift = _core.bitwise_left_shift, _core.bitwise_right_shift
+floor_divide = _core.floor_divide
+isnan, isinf, isfinite, signbit = _core.isnan, _core.isinf, _core.isfinite, _core.signbit
+digamma = _core.digamma

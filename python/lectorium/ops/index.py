@@ -1,0 +1,192 @@
+"""Gathering, scattering, sorting, and their gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from ..autograd.tape import op
+
+
+@op
+def gather(k: Any, x: Any, dim: int, index: Any) -> Any:
+    """``out[i][j] = x[index[i][j]][j]`` for ``dim=0``, and so on."""
+    return k.gather(x, dim, index), (k.meta(x), dim, index)
+
+
+@gather.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, dim, index = saved
+    return (k.scatter_add(k.zeros_of(meta), dim, index, g),)
+
+
+@op
+def scatter(k: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``x`` with ``src`` written at ``index`` along ``dim``."""
+    return k.scatter(x, dim, index, src), (dim, index, k.meta(src))
+
+
+@scatter.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    dim, index, meta = saved
+    dsrc = None
+    if need[3]:
+        dsrc = k.gather(g, dim, index)
+        if index.shape != meta.shape:
+            dsrc = k.pad_constant(dsrc, [(0, m - n) for m, n in zip(meta.shape, index.shape, strict=True)], 0)
+    return need[0] and k.scatter_value(g, dim, index, 0), None, None, dsrc
+
+
+@op
+def scatter_value(k: Any, x: Any, dim: int, index: Any, value: Any) -> Any:
+    """A copy of ``x`` with one number written at ``index`` along ``dim``."""
+    return k.scatter_value(x, dim, index, value), (dim, index)
+
+
+@scatter_value.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.scatter_value(g, saved[0], saved[1], 0),)
+
+
+@op
+def scatter_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``x`` with ``src`` added at ``index`` along ``dim``."""
+    return k.scatter_add(x, dim, index, src), (dim, index, k.meta(src))
+
+
+@scatter_add.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    dim, index, meta = saved
+    dsrc = None
+    if need[3]:
+        dsrc = k.gather(g, dim, index)
+        if index.shape != meta.shape:
+            dsrc = k.pad_constant(dsrc, [(0, m - n) for m, n in zip(meta.shape, index.shape, strict=True)], 0)
+    return g, None, None, dsrc
+
+
+@op
+def index_select(k: Any, x: Any, dim: int, index: Any) -> Any:
+    """Whole slices of an axis, in the order of ``index``."""
+    return k.index_select(x, dim, index), (k.meta(x), dim, index)
+
+
+@index_select.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, dim, index = saved
+    return (k.index_add(k.zeros_of(meta), dim, index, g),)
+
+
+@op
+def index_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``x`` with the slices of ``src`` added at ``index``."""
+    return k.index_add(x, dim, index, src), (dim, index)
+
+
+@index_add.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    dim, index = saved
+    return g, None, None, need[3] and k.index_select(g, dim, index)
+
+
+@op
+def embedding(k: Any, indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """Rows of ``weight`` at any shape of indices."""
+    flat = k.reshape(indices, [-1]) if indices.numel() else k.reshape(indices, [0])
+    rows = k.index_select(weight, 0, flat)
+    shape = [*indices.shape, *weight.shape[1:]]
+    return k.reshape(rows, shape), (k.meta(weight), flat, padding_idx)
+
+
+@embedding.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, flat, padding_idx = saved
+    rows = k.reshape(g, [flat.numel(), *meta.shape[1:]])
+    grad = k.index_add(k.zeros_of(meta), 0, flat, rows)
+    if padding_idx is not None:
+        keep = _core.full([meta.shape[0], *[1] * (len(meta.shape) - 1)], 1.0, meta.dtype)
+        _core.fill_into(_core.narrow(keep, 0, padding_idx, 1), 0.0)
+        grad = k.mul(grad, keep)
+    return None, grad
+
+
+@op
+def index_get(k: Any, x: Any, indices: Any) -> Any:
+    """Advanced indexing: a tensor of ints or bools for each indexed axis, None for a whole one."""
+    return k.index_get(x, indices), (k.meta(x), indices, *[i for i in indices if i is not None])
+
+
+@index_get.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.index_get_grad(g, saved[0], saved[1]),)
+
+
+@op
+def index_get_grad(k: Any, g: Any, meta: Any, indices: Any) -> Any:
+    """Zeros with ``g`` added where the indices point."""
+    return k.index_get_grad(g, meta, indices), (indices,)
+
+
+@index_get_grad.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.index_get(g, saved[0]),)
+
+
+@op
+def index_put(k: Any, x: Any, value: Any, indices: Any, accumulate: bool = False) -> Any:
+    """A copy of ``x`` with ``value`` (broadcast) written or added where the indices point."""
+    out = _core.clone(x)
+    _core.index_put_into(out, indices, value, accumulate)
+    return out, (k.meta(value), indices, accumulate)
+
+
+@index_put.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, indices, accumulate = saved
+    dx = need[0] and (g if accumulate else k.index_put(g, _core.full([], 0.0, meta.dtype), indices))
+    return dx, need[1] and k.sum_to(k.index_get(g, indices), meta)
+
+
+@op
+def masked_fill(k: Any, x: Any, mask: Any, value: Any) -> Any:
+    """A copy of ``x`` with one number where the mask holds."""
+    return k.masked_fill(x, mask, value), (mask, k.meta(x))
+
+
+@masked_fill.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    mask, meta = saved
+    return (k.sum_to(k.masked_fill(g, mask, 0), meta),)
+
+
+def _sorting(name: str, doc: str, dim_at: int) -> Any:
+    def forward(k: Any, x: Any, *args: Any) -> Any:
+        values, indices = getattr(k, name)(x, *args)
+        return (values, indices), (indices, k.meta(x), args[dim_at])
+
+    forward.__name__, forward.__doc__ = name, doc
+    made = op(forward)
+
+    @made.vjp
+    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        indices, meta, dim = saved
+        if len(meta.shape) > len(indices.shape):
+            axis = dim % len(meta.shape)
+            g, indices = k.unsqueeze(g, axis), _core.unsqueeze(indices, axis)
+        return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
+
+    return made
+
+
+sort = _sorting("sort", "Values in order along an axis, and where they were.", 0)
+topk = _sorting("topk", "The k largest (or smallest) values along an axis, and where they were.", 1)
+kthvalue = _sorting("kthvalue", "The k-th smallest value along an axis, and where it was.", 1)
+median_dim = _sorting("median_dim", "The lower median along an axis, and where it was.", 0)
+
+nonzero, one_hot, bincount, searchsorted, unique = (
+    _core.nonzero,
+    _core.one_hot,
+    _core.bincount,
+    _core.searchsorted,
+    _core.unique,
+)

@@ -1,0 +1,51 @@
+"""Matrix products and their gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.tape import op
+from .elementwise import _wants
+
+
+@op
+def matmul(k: Any, x: Any, y: Any) -> Any:
+    """The product of vectors, matrices or batches of matrices (broadcast)."""
+    return k.matmul(x, y), (x if _wants(y) else None, y if _wants(x) else None, k.meta(x), k.meta(y))
+
+
+@matmul.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    nx, ny = len(mx.shape), len(my.shape)
+    if nx == 1 and ny == 1:
+        return need[0] and k.mul(g, y), need[1] and k.mul(g, x)
+    if nx == 1:
+        # [K] @ [..., K, N]: as a matrix of one row.
+        g = k.unsqueeze(g, -2)
+        dx = need[0] and k.sum_to(k.squeeze(k.matmul(g, k.transpose(y, -1, -2)), (-2,)), mx)
+        return dx, need[1] and k.sum_to(k.matmul(k.unsqueeze(x, -1), g), my)
+    if ny == 1:
+        g = k.unsqueeze(g, -1)
+        dx = need[0] and k.sum_to(k.matmul(g, k.unsqueeze(y, 0)), mx)
+        return dx, need[1] and k.sum_to(k.squeeze(k.matmul(k.transpose(x, -1, -2), g), (-1,)), my)
+    dx = need[0] and k.sum_to(k.matmul(g, k.transpose(y, -1, -2)), mx)
+    return dx, need[1] and k.sum_to(k.matmul(k.transpose(x, -1, -2), g), my)
+
+
+@op
+def linear(k: Any, x: Any, w: Any, b: Any = None) -> Any:
+    """``x wᵀ + b`` over the last axis of ``x``."""
+    return k.linear(x, w, b), (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w))
+
+
+@linear.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, w, mx, mw = saved
+    rows = 1
+    for d in mx.shape[:-1]:
+        rows *= d
+    flat = k.reshape(g, [rows, mw.shape[0]])
+    dx = need[0] and k.reshape(k.matmul(flat, w), list(mx.shape))
+    dw = need[1] and k.matmul(k.transpose(flat, 0, 1), k.reshape(x, [rows, mx.shape[-1]]))
+    return dx, dw, len(need) > 2 and need[2] and k.sum(flat, (0,))

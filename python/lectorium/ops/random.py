@@ -1,0 +1,21 @@
+"""Random operations that gradients flow through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.tape import op
+
+
+@op
+def dropout(k: Any, x: Any, p: float, seed: int, offset: int) -> Any:
+    """``x`` with elements zeroed with probability ``p``, the others scaled by ``1 / (1 - p)``.
+
+    The mask is a function of (seed, offset): the way back computes it again instead of keeping it.
+    """
+    return k.dropout(x, p, seed, offset), (p, seed, offset)
+
+
+@dropout.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.dropout(g, *saved),)

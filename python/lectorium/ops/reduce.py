@@ -1,0 +1,299 @@
+"""Reductions and scans and their gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import _core
+from ..autograd.tape import op
+
+_ALL: tuple[int, ...] = ()
+
+
+def _axes(dim: Any, ndim: int) -> list[int]:
+    """Normalised axes; None or () means all."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return list(range(ndim))
+    dims = [dim] if isinstance(dim, int) else list(dim)
+    return [d % max(ndim, 1) for d in dims] if ndim else []
+
+
+def _kept(meta: Any, dim: Any) -> list[int]:
+    """The reduced shape with the reduced axes kept at size 1."""
+    shape = list(meta.shape)
+    for a in _axes(dim, len(shape)):
+        shape[a] = 1
+    return shape
+
+
+def _spread(k: Any, g: Any, meta: Any, dim: Any) -> Any:
+    """``g`` seen in the shape before the reduction."""
+    return k.expand(k.reshape(g, _kept(meta, dim)), list(meta.shape))
+
+
+def _count(meta: Any, dim: Any) -> int:
+    return math.prod(meta.shape[a] for a in _axes(dim, len(meta.shape)))
+
+
+@op
+def sum(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> Any:
+    """The sum over the axes ``dim`` (all by default); integers sum as int64."""
+    return k.sum(x, dim, keepdim, dtype), (k.meta(x), dim)
+
+
+@sum.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, dim = saved
+    return (k.cast(_spread(k, g, meta, dim), meta.dtype),)
+
+
+@op
+def mean(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> Any:
+    """The mean over the axes ``dim`` (all by default) of floats."""
+    return k.mean(x, dim, keepdim, dtype), (k.meta(x), dim)
+
+
+@mean.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, dim = saved
+    n = _count(meta, dim)
+    return (k.cast(_spread(k, k.div(g, n) if n else g, meta, dim), meta.dtype),)
+
+
+@op
+def sum_to(k: Any, x: Any, meta: Any) -> Any:
+    """The sum over broadcast axes, cast: the shape and dtype of ``meta``."""
+    out = k.sum_to(x, meta)
+    return (out if out is not x else x.detach()), (k.meta(x),)
+
+
+@sum_to.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    (meta,) = saved
+    return (k.cast(k.expand(g, list(meta.shape)), meta.dtype),)
+
+
+@op
+def prod(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> Any:
+    """The product over the axes ``dim`` (all by default)."""
+    return k.prod(x, dim, keepdim, dtype), (x, dim)
+
+
+def _shifted(k: Any, first: Any, x: Any, axis: int) -> Any:
+    """``x`` moved on by one along ``axis``, with ``first`` in front."""
+    n = k.meta(x).shape[axis]
+    return k.cat([first, k.narrow(x, axis, 0, n - 1)], axis) if n else x
+
+
+@prod.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    # The product of all others, made of two exclusive running products: right with zeros too.
+    x, dim = saved
+    meta = k.meta(x)
+    axes = _axes(dim, len(meta.shape))
+    rest = [a for a in range(len(meta.shape)) if a not in axes]
+    order = rest + axes
+    lead = [meta.shape[a] for a in rest]
+    flat = k.reshape(k.permute(x, order), [*lead, -1] if 0 not in meta.shape else [*lead, _count(meta, dim)])
+    last = len(rest)
+    one = _core.full([*lead, 1], 1.0, meta.dtype)
+    before = k.cumprod(_shifted(k, one, flat, last), last)
+    mirrored = k.flip(flat, [last])
+    after = k.flip(k.cumprod(_shifted(k, one, mirrored, last), last), [last])
+    others = k.reshape(k.mul(before, after), [meta.shape[a] for a in order])
+    back = [order.index(a) for a in range(len(order))]
+    return (k.mul(_spread(k, g, meta, dim), k.permute(others, back)),)
+
+
+def _extreme(name: str) -> Any:
+    def forward(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False) -> Any:
+        out = getattr(k, name)(x, dim, keepdim)
+        return out, (x, out, dim)
+
+    forward.__name__ = name
+    forward.__doc__ = f"The {name[1:]}imum over the axes ``dim``; ties share the gradient."
+    made = op(forward)
+
+    @made.vjp
+    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        x, out, dim = saved
+        meta = k.meta(x)
+        hits = k.cast(k.eq(x, k.reshape(out, _kept(meta, dim))), meta.dtype)
+        share = k.div(hits, k.sum(hits, tuple(_axes(dim, len(meta.shape))), True))
+        return (k.mul(_spread(k, g, meta, dim), share),)
+
+    return made
+
+
+amax = _extreme("amax")
+amin = _extreme("amin")
+
+
+def _with_indices(name: str) -> Any:
+    def forward(k: Any, x: Any, dim: int, keepdim: bool = False) -> Any:
+        values, indices = getattr(k, name)(x, dim, keepdim)
+        return (values, indices), (indices, k.meta(x), dim, keepdim)
+
+    forward.__name__ = name
+    forward.__doc__ = f"The {name[:3]}imum along ``dim`` and where it is."
+    made = op(forward)
+
+    @made.vjp
+    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        indices, meta, dim, keepdim = saved
+        if not keepdim and len(meta.shape):
+            g, indices = k.unsqueeze(g, dim % len(meta.shape)), _core.unsqueeze(indices, dim % len(meta.shape))
+        return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
+
+    return made
+
+
+max_dim = _with_indices("max_dim")
+min_dim = _with_indices("min_dim")
+
+
+@op
+def var(k: Any, x: Any, dim: Any, keepdim: bool, correction: float) -> Any:
+    """The variance over the axes ``dim``, divided by ``n - correction``."""
+    return k.var(x, dim, keepdim, correction), (x, dim, correction)
+
+
+@var.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, dim, correction = saved
+    meta = k.meta(x)
+    n = max(_count(meta, dim) - correction, 0.0)
+    centred = k.sub(x, k.mean(x, tuple(_axes(dim, len(meta.shape))), True))
+    return (k.mul(k.mul(_spread(k, g, meta, dim), centred), 2.0 / n if n else math.nan),)
+
+
+@op
+def logsumexp(k: Any, x: Any, dim: Any, keepdim: bool = False) -> Any:
+    """``log(sum(exp(x)))`` over the axes ``dim`` without overflow."""
+    out = k.logsumexp(x, dim, keepdim)
+    return out, (x, out, dim)
+
+
+@logsumexp.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, out, dim = saved
+    meta = k.meta(x)
+    return (k.mul(_spread(k, g, meta, dim), k.exp(k.sub(x, k.reshape(out, _kept(meta, dim))))),)
+
+
+@op
+def norm_p(k: Any, x: Any, p: float, dim: Any = _ALL, keepdim: bool = False) -> Any:
+    """The p-norm over the axes ``dim``."""
+    out = k.norm_p(x, p, dim, keepdim)
+    return out, (x, out, p, dim)
+
+
+@norm_p.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, out, p, dim = saved
+    meta = k.meta(x)
+    if p == 0:
+        return (k.zeros_of(meta),)
+    out, g = k.reshape(out, _kept(meta, dim)), _spread(k, g, meta, dim)
+    if p == 1:
+        return (k.mul(g, k.sign(x)),)
+    if math.isinf(p):
+        hits = k.mul(k.sign(x), k.cast(k.eq(k.abs(x), out), meta.dtype))
+        return (k.mul(g, k.div(hits, k.sum(k.abs(hits), tuple(_axes(dim, len(meta.shape))), True))),)
+    # At the origin every direction goes up: 0 is the subgradient that keeps training alive.
+    zero = k.eq(out, 0.0)
+    safe = k.where(zero, 1.0, out)
+    slope = k.div(x, safe) if p == 2 else k.mul(k.sign(x), k.pow(k.div(k.abs(x), safe), p - 1.0))
+    return (k.mul(g, k.where(zero, 0.0, slope)),)
+
+
+@op
+def cumsum(k: Any, x: Any, dim: int, dtype: Any = None) -> Any:
+    """Running sums along ``dim``."""
+    return k.cumsum(x, dim, dtype), (k.meta(x), dim)
+
+
+@cumsum.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, dim = saved
+    return (k.cast(k.cumsum_reverse(g, dim), meta.dtype),)
+
+
+@op
+def cumsum_reverse(k: Any, x: Any, dim: int) -> Any:
+    """Running sums along ``dim`` from its end."""
+    return k.cumsum_reverse(x, dim), (dim,)
+
+
+@cumsum_reverse.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.cumsum(g, saved[0]),)
+
+
+@op
+def cumprod(k: Any, x: Any, dim: int, dtype: Any = None) -> Any:
+    """Running products along ``dim``."""
+    return k.cumprod(x, dim, dtype), (x, dim)
+
+
+@cumprod.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    # dL/dx_i = sum over j >= i of g_j * prod of x up to j without i: an O(n²) table, right with zeros.
+    x, dim = saved
+    meta = k.meta(x)
+    if not meta.shape:
+        return (g,)
+    axis = dim % len(meta.shape)
+    n = meta.shape[axis]
+    rows = []
+    for i in range(n):
+        ones = _core.full([1 if a == axis else d for a, d in enumerate(meta.shape)], 1.0, meta.dtype)
+        head = k.narrow(x, axis, 0, i)
+        tail = k.narrow(x, axis, i + 1, n - i - 1)
+        products = k.cumprod(k.cat([head, ones, tail], axis), axis)
+        part = k.mul(k.narrow(products, axis, i, n - i), k.narrow(g, axis, i, n - i))
+        rows.append(k.sum(part, (axis,), True))
+    return (k.cat(rows, axis) if rows else k.zeros_of(meta),)
+
+
+@op
+def logcumsumexp(k: Any, x: Any, dim: int) -> Any:
+    """``log(cumsum(exp(x)))`` without overflow."""
+    out = k.logcumsumexp(x, dim)
+    return out, (x, out, dim)
+
+
+@logcumsumexp.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, out, dim = saved
+    # Shifted by the largest value of x, so that neither factor overflows.
+    shift = _core.amax(x.detach(), (dim,), True)
+    weighted = k.cumsum_reverse(k.mul(g, k.exp(k.sub(shift, out))), dim)
+    return (k.mul(k.exp(k.sub(x, shift)), weighted),)
+
+
+def _running_extreme(name: str) -> Any:
+    def forward(k: Any, x: Any, dim: int) -> Any:
+        values, indices = getattr(k, name)(x, dim)
+        return (values, indices), (indices, k.meta(x), dim)
+
+    forward.__name__ = name
+    forward.__doc__ = f"The running {name[3:]}imum along ``dim`` and where it is."
+    made = op(forward)
+
+    @made.vjp
+    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        indices, meta, dim = saved
+        return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
+
+    return made
+
+
+cummax = _running_extreme("cummax")
+cummin = _running_extreme("cummin")
+
+any, all, count_nonzero = _core.any, _core.all, _core.count_nonzero
+argmax, argmin = _core.argmax, _core.argmin
+meta, zeros_of = _core.meta, _core.zeros_of
+

@@ -1,5 +1,7 @@
 //! Instruction sets: one detection, and the macro that compiles a kernel once per level.
 
+pub mod math;
+
 use std::sync::OnceLock;
 
 /// The instruction set that kernels use, from poor to rich.
@@ -86,22 +88,22 @@ macro_rules! multiversion {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx512 $(<$($g $(: $bound)?),+>)? ($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                    body $(::<$($g),+>)? ($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma,bmi2")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx2 $(<$($g $(: $bound)?),+>)? ($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                    body $(::<$($g),+>)? ($($arg),*)
                 }
                 match $crate::simd::level() {
                     // SAFETY: the level is only reported where the machine has its features.
-                    $crate::simd::Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    $crate::simd::Level::Avx512 => return unsafe { avx512 $(::<$($g),+>)? ($($arg),*) },
                     // SAFETY: as above.
-                    $crate::simd::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::Level::Avx2 => return unsafe { avx2 $(::<$($g),+>)? ($($arg),*) },
                     _ => {}
                 }
             }
-            body($($arg),*)
+            body $(::<$($g),+>)? ($($arg),*)
         }
     };
 }

@@ -1,0 +1,486 @@
+//! One loop for every elementwise operation: broadcasting, strides, threads and staging.
+//!
+//! A kernel is a plain function over contiguous runs, without types in its signature, so this file
+//! compiles once for all of them. Operands that are not contiguous (strided, broadcast, scalars,
+//! or the memory being overwritten) are staged, a piece at a time, in small buffers that stay in
+//! the first-level cache.
+
+use crate::dtype::{DType, Element, Scalar};
+use crate::error::{Error, Result};
+use crate::for_all_types;
+use crate::layout::{Dims, Layout, Strides, broadcast_shapes};
+use crate::parallel::{GRAIN, for_ranges};
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// Numbers that a kernel takes besides its operands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Params {
+    pub f: [f64; 2],
+    pub i: [i64; 2],
+}
+
+/// Writes `n` results from contiguous operands. The output overlaps no operand.
+pub(crate) type Kernel = fn(out: *mut u8, ins: &[*const u8; 3], params: &Params, n: usize);
+
+/// What an element costs, which sets how many of them are worth a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// A few instructions, vectorised.
+    Cheap,
+    /// A polynomial, vectorised.
+    Heavy,
+    /// A library call.
+    Scalar,
+}
+
+impl Cost {
+    fn grain(self) -> usize {
+        match self {
+            Cost::Cheap => GRAIN,
+            Cost::Heavy => GRAIN / 4,
+            Cost::Scalar => GRAIN / 16,
+        }
+    }
+}
+
+/// An operand that already has the type its kernel reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Arg<'a> {
+    Tensor(&'a Tensor),
+    /// The element's bytes and their number.
+    Scalar([u8; 8], usize),
+}
+
+impl Arg<'_> {
+    /// A number as an element of `dtype`.
+    pub fn scalar(value: Scalar, dtype: DType) -> Arg<'static> {
+        let mut bytes = [0u8; 8];
+        for_all_types!(dtype, T => {
+            let v = T::from_scalar(value);
+            // SAFETY: an element has at most eight bytes.
+            unsafe { std::ptr::copy_nonoverlapping((&raw const v).cast::<u8>(), bytes.as_mut_ptr(), size_of::<T>()) }
+        });
+        Arg::Scalar(bytes, dtype.size())
+    }
+}
+
+/// Elements of a staging buffer.
+const CHUNK: usize = 1024;
+/// Rows at least this long are handed to the kernel one by one instead of being staged.
+const LONG_ROW: usize = 256;
+
+/// One operand (or the output) of a collapsed loop nest.
+struct Lane {
+    ptr: *mut u8,
+    size: usize,
+    strides: Strides,
+    /// Element `i` lies at `ptr + i`.
+    linear: bool,
+    /// Element `i` equals element `i % period`.
+    period: usize,
+    /// Shares memory with the output.
+    alias: bool,
+}
+
+// SAFETY: lanes point into storages that the operation's tensors keep alive; tasks write disjoint parts.
+unsafe impl Sync for Lane {}
+
+type Lanes = SmallVec<[Lane; 4]>;
+
+#[inline]
+fn base(t: &Tensor) -> *mut u8 {
+    // SAFETY: the offset is within the storage (or the tensor is empty and never read).
+    unsafe { t.storage().ptr().add(t.layout().offset() * t.dtype().size()) }
+}
+
+/// Runs `kernel` over the broadcast operands into a new tensor of `dtype`, or into `out`, which has
+/// that type. Bumps no version: the caller does.
+pub(crate) fn run(
+    op: &'static str,
+    kernel: Kernel,
+    params: &Params,
+    args: &[Arg],
+    dtype: DType,
+    cost: Cost,
+    out: Option<&Tensor>,
+) -> Result<Tensor> {
+    for arg in args {
+        if let Arg::Tensor(t) = arg {
+            t.expect_cpu(op)?;
+        }
+    }
+    if out.is_none()
+        && let Some(shape) = same_contiguous(args)
+    {
+        let result = Tensor::empty(op, shape, dtype)?;
+        let n = result.numel();
+        if n == 0 {
+            return Ok(result);
+        }
+        let mut lanes = Lanes::new();
+        lanes.push(flat_lane(base(&result), dtype.size(), n, 1));
+        for arg in args {
+            lanes.push(match arg {
+                Arg::Tensor(t) => flat_lane(base(t), t.dtype().size(), n, 1),
+                Arg::Scalar(bytes, size) => flat_lane(bytes.as_ptr().cast_mut(), *size, n, 0),
+            });
+        }
+        execute(kernel, params, &[n], &lanes, n, cost);
+        return Ok(result);
+    }
+    let mut shape = Dims::new();
+    for arg in args {
+        if let Arg::Tensor(t) = arg {
+            shape = broadcast_shapes(op, &shape, t.shape())?;
+        }
+    }
+    let result = match out {
+        None => allocate_like(op, &shape, args, dtype)?,
+        Some(out) => {
+            check_out(op, out, &shape)?;
+            if needs_detour(args, out) {
+                let fresh = run(op, kernel, params, args, dtype, cost, None)?;
+                crate::ops::copy::copy_into(op, out, &fresh)?;
+                return Ok(out.clone());
+            }
+            out.clone()
+        }
+    };
+    let n = result.numel();
+    if n == 0 {
+        return Ok(result);
+    }
+    // A large operand that runs across the cache lines is turned first, in blocks.
+    let mut turned: SmallVec<[Option<Tensor>; 3]> = SmallVec::new();
+    for arg in args {
+        turned.push(match arg {
+            Arg::Tensor(t) if n >= 4 * CHUNK && t.shape() == &shape[..] && runs_across(t, &result) => {
+                let fresh = allocate_like(op, &shape, &[Arg::Tensor(&result)], t.dtype())?;
+                crate::ops::copy::copy_into(op, &fresh, t)?;
+                Some(fresh)
+            }
+            _ => None,
+        });
+    }
+    let mut lanes = Lanes::new();
+    lanes.push(strided_lane(&result, result.strides().into()));
+    for (arg, turned) in args.iter().zip(&turned) {
+        lanes.push(match (turned, arg) {
+            (Some(t), _) => strided_lane(t, t.strides().into()),
+            (None, Arg::Tensor(t)) => {
+                let mut lane = strided_lane(t, t.layout().broadcast_to(op, &shape)?.strides().into());
+                lane.alias = out.is_some() && Arc::ptr_eq(t.storage(), result.storage());
+                lane
+            }
+            (None, Arg::Scalar(bytes, size)) => {
+                let mut lane = flat_lane(bytes.as_ptr().cast_mut(), *size, n, 0);
+                lane.strides = SmallVec::from_elem(0, shape.len());
+                lane
+            }
+        });
+    }
+    collapse(&mut shape, &mut lanes);
+    classify(&shape, &mut lanes, n);
+    execute(kernel, params, &shape, &lanes, n, cost);
+    Ok(result)
+}
+
+/// The shape, if every tensor has it and is row-major.
+#[inline]
+fn same_contiguous<'a>(args: &[Arg<'a>]) -> Option<&'a [usize]> {
+    let mut shape: Option<&'a [usize]> = None;
+    for arg in args {
+        if let Arg::Tensor(t) = arg {
+            if shape.is_some_and(|s| s != t.shape()) || !t.is_contiguous() {
+                return None;
+            }
+            shape = Some(t.shape());
+        }
+    }
+    Some(shape.unwrap_or(&[]))
+}
+
+fn flat_lane(ptr: *mut u8, size: usize, n: usize, stride: isize) -> Lane {
+    let period = if stride == 0 { 1 } else { n };
+    Lane { ptr, size, strides: SmallVec::from_slice(&[stride]), linear: stride == 1, period, alias: false }
+}
+
+fn strided_lane(t: &Tensor, strides: Strides) -> Lane {
+    Lane { ptr: base(t), size: t.dtype().size(), strides, linear: false, period: 0, alias: false }
+}
+
+/// A new tensor: row-major, unless all operands of the full shape share another dense order of
+/// axes (a transposed matrix, say), which is then kept.
+fn allocate_like(op: &'static str, shape: &[usize], args: &[Arg], dtype: DType) -> Result<Tensor> {
+    let mut kept: Option<&[isize]> = None;
+    for arg in args {
+        if let Arg::Tensor(t) = arg
+            && t.shape() == shape
+        {
+            if kept.is_some_and(|s| s != t.strides()) || t.is_contiguous() || !is_dense(t.layout()) {
+                return Tensor::empty(op, shape, dtype);
+            }
+            kept = Some(t.strides());
+        }
+    }
+    let fresh = Tensor::empty(op, shape, dtype)?;
+    Ok(match kept {
+        Some(strides) => fresh.with_layout(Layout::new(shape.into(), strides.into(), 0)),
+        None => fresh,
+    })
+}
+
+/// Whether the elements fill a run of memory without gaps, in any order of axes.
+fn is_dense(l: &Layout) -> bool {
+    let mut axes: SmallVec<[(isize, usize); 6]> =
+        l.strides().iter().zip(l.shape()).filter(|&(_, &d)| d != 1).map(|(&s, &d)| (s, d)).collect();
+    axes.sort_unstable();
+    let mut step = 1;
+    for (stride, d) in axes {
+        if stride != step || d == 0 {
+            return false;
+        }
+        step *= d as isize;
+    }
+    true
+}
+
+fn check_out(op: &'static str, out: &Tensor, shape: &[usize]) -> Result<()> {
+    out.expect_cpu(op)?;
+    out.expect_writable(op)?;
+    if out.shape() == shape {
+        return Ok(());
+    }
+    Err(Error::shape(op, format!("the result has shape {shape:?}, which does not fit into out= of shape {:?}", out.shape())))
+}
+
+/// Whether writing `out` element by element could spoil an operand that is still to be read.
+fn needs_detour(args: &[Arg], out: &Tensor) -> bool {
+    args.iter().any(|arg| match arg {
+        Arg::Tensor(t) => {
+            Arc::ptr_eq(t.storage(), out.storage()) && (t.layout() != out.layout() || t.dtype() != out.dtype())
+        }
+        Arg::Scalar(..) => false,
+    })
+}
+
+/// Whether `t` strides far where `out` steps by one.
+fn runs_across(t: &Tensor, out: &Tensor) -> bool {
+    let inner = (0..out.ndim()).filter(|&i| out.shape()[i] > 1).min_by_key(|&i| out.strides()[i].unsigned_abs());
+    inner.is_some_and(|i| t.strides()[i].unsigned_abs() > 8)
+}
+
+/// Drops axes of size 1, orders the rest by the output's strides and merges neighbours that are
+/// one axis to every lane.
+fn collapse(shape: &mut Dims, lanes: &mut Lanes) {
+    let mut order: SmallVec<[usize; 6]> = (0..shape.len()).filter(|&i| shape[i] != 1).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(lanes[0].strides[i].unsigned_abs()));
+    let mut merged: SmallVec<[(usize, usize); 6]> = SmallVec::new();
+    for &axis in &order {
+        if let Some((outer, size)) = merged.last_mut()
+            && lanes.iter().all(|l| l.strides[*outer] == l.strides[axis] * shape[axis] as isize)
+        {
+            *outer = axis;
+            *size *= shape[axis];
+            continue;
+        }
+        merged.push((axis, shape[axis]));
+    }
+    if merged.is_empty() {
+        // A single element: one axis of size 1.
+        shape.clear();
+        shape.push(1);
+        lanes.iter_mut().for_each(|l| l.strides = SmallVec::from_elem(1, 1));
+        return;
+    }
+    for lane in lanes.iter_mut() {
+        lane.strides = merged.iter().map(|&(axis, _)| lane.strides[axis]).collect();
+    }
+    *shape = merged.iter().map(|&(_, size)| size).collect();
+}
+
+fn classify(shape: &[usize], lanes: &mut Lanes, n: usize) {
+    for lane in lanes.iter_mut() {
+        let (mut step, mut linear, mut period, mut repeats) = (1isize, true, n, true);
+        for (&d, &s) in shape.iter().zip(&lane.strides) {
+            repeats &= s == 0;
+            if repeats {
+                period /= d;
+            }
+        }
+        for (&d, &s) in shape.iter().zip(&lane.strides).rev() {
+            linear &= s == step;
+            step *= d as isize;
+        }
+        lane.linear = linear;
+        lane.period = period;
+    }
+}
+
+/// Calls the kernel piece by piece, in parallel.
+fn execute(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: usize, cost: Cost) {
+    if lanes.iter().all(|l| l.linear && !l.alias) {
+        return for_ranges(n, cost.grain(), |range| {
+            let mut ins = [std::ptr::null(); 3];
+            for (p, lane) in ins.iter_mut().zip(&lanes[1..]) {
+                // SAFETY: the range lies within each linear lane.
+                *p = unsafe { lane.ptr.add(range.start * lane.size) }.cast_const();
+            }
+            // SAFETY: as above.
+            kernel(unsafe { lanes[0].ptr.add(range.start * lanes[0].size) }, &ins, params, range.len());
+        });
+    }
+    let inner = shape[shape.len() - 1];
+    // Long rows are read where they are, so pieces end with their row.
+    let by_rows = inner >= LONG_ROW && lanes.iter().any(|l| !l.linear && l.period > CHUNK && l.strides.last() == Some(&1));
+    let direct = |l: &Lane| !l.alias && (l.linear || (by_rows && l.strides.last() == Some(&1)));
+    // Small periods: pieces that are whole numbers of them, so that the staged copy serves them all.
+    let small = lanes.iter().map(|l| l.period).find(|&p| p > 1 && p <= CHUNK / 2).unwrap_or(1);
+    let longest = if lanes.iter().all(direct) { usize::MAX } else { CHUNK / small * small };
+    let grain = cost.grain().div_ceil(small) * small;
+    for_ranges(n, grain, |range| {
+        let mut stage = [const { MaybeUninit::<[u64; CHUNK]>::uninit() }; 4];
+        // What each buffer holds: the phase within the period, and how many elements.
+        let mut held = [(usize::MAX, 0usize); 4];
+        let mut at = range.start;
+        while at < range.end {
+            let mut len = longest.min(range.end - at);
+            if by_rows {
+                len = len.min(inner - at % inner);
+            }
+            let mut ins = [std::ptr::null(); 3];
+            for (k, lane) in lanes.iter().enumerate().skip(1) {
+                ins[k - 1] = if direct(lane) {
+                    lane.at(shape, at).cast_const()
+                } else {
+                    let buffer = stage[k].as_mut_ptr().cast::<u8>();
+                    let phase = at % lane.period;
+                    if lane.alias || held[k].0 != phase || held[k].1 < len || lane.period > CHUNK / 2 {
+                        lane.gather(shape, phase, len, buffer);
+                        held[k] = (phase, len);
+                    }
+                    buffer.cast_const()
+                };
+            }
+            if direct(&lanes[0]) || lanes[0].linear {
+                kernel(lanes[0].at(shape, at), &ins, params, len);
+            } else {
+                let buffer = stage[0].as_mut_ptr().cast::<u8>();
+                kernel(buffer, &ins, params, len);
+                lanes[0].scatter(shape, at, len, buffer);
+            }
+            at += len;
+        }
+    });
+}
+
+macro_rules! by_size {
+    ($size:expr, $W:ident => $body:expr) => {
+        match $size {
+            1 => { type $W = u8; $body }
+            2 => { type $W = u16; $body }
+            4 => { type $W = u32; $body }
+            _ => { type $W = u64; $body }
+        }
+    };
+}
+
+impl Lane {
+    /// The element with flat index `i`.
+    fn at(&self, shape: &[usize], i: usize) -> *mut u8 {
+        let mut offset = i as isize;
+        if !self.linear {
+            let mut rest = i;
+            offset = 0;
+            for (&d, &s) in shape.iter().zip(&self.strides).rev() {
+                offset += (rest % d) as isize * s;
+                rest /= d;
+            }
+        }
+        // SAFETY: the index lies within the shape, so the element lies within the storage.
+        unsafe { self.ptr.offset(offset * self.size as isize) }
+    }
+
+    /// Copies elements `start..start + n` (indices wrap at the period) into `buffer`.
+    fn gather(&self, shape: &[usize], start: usize, n: usize, buffer: *mut u8) {
+        by_size!(self.size, W => {
+            let buffer = buffer.cast::<W>();
+            // Whole periods are read once and then repeated within the buffer.
+            let once = n.min(self.period);
+            self.walk(shape, start, once, |src, stride, at, len| {
+                // SAFETY: `walk` stays within the storage, and the buffer holds CHUNK >= n elements.
+                unsafe { read_run(src.cast::<W>(), stride, buffer.add(at), len) }
+            });
+            let mut have = once;
+            while have < n {
+                let more = have.min(n - have);
+                // SAFETY: the parts are disjoint and within the buffer; `have` is a multiple of the period.
+                unsafe { std::ptr::copy_nonoverlapping(buffer, buffer.add(have), more) };
+                have += more;
+            }
+        });
+    }
+
+    /// Copies `n` elements of `buffer` to elements `start..start + n`.
+    fn scatter(&self, shape: &[usize], start: usize, n: usize, buffer: *const u8) {
+        by_size!(self.size, W => {
+            let buffer = buffer.cast::<W>();
+            self.walk(shape, start, n, |dst, stride, at, len| {
+                // SAFETY: as in `gather`; the output's elements are distinct.
+                unsafe { write_run(buffer.add(at), dst.cast::<W>(), stride, len) }
+            });
+        });
+    }
+
+    /// Calls `f(pointer, stride in elements, position, length)` for each run of the last axis.
+    fn walk(&self, shape: &[usize], start: usize, n: usize, mut f: impl FnMut(*mut u8, isize, usize, usize)) {
+        let last = shape.len() - 1;
+        let (inner, stride) = (shape[last], self.strides[last]);
+        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
+        let (mut rest, mut offset) = (start, 0isize);
+        for axis in (0..=last).rev() {
+            index[axis] = rest % shape[axis];
+            rest /= shape[axis];
+            offset += index[axis] as isize * self.strides[axis];
+        }
+        let mut done = 0;
+        while done < n {
+            let len = (inner - index[last]).min(n - done);
+            // SAFETY: the offset is that of an element.
+            f(unsafe { self.ptr.offset(offset * self.size as isize) }, stride, done, len);
+            done += len;
+            // To the start of the next row.
+            offset -= index[last] as isize * stride;
+            index[last] = 0;
+            for axis in (0..last).rev() {
+                index[axis] += 1;
+                offset += self.strides[axis];
+                if index[axis] < shape[axis] {
+                    break;
+                }
+                offset -= index[axis] as isize * self.strides[axis];
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+#[inline]
+unsafe fn read_run<W: Copy>(src: *const W, stride: isize, dst: *mut W, n: usize) {
+    match stride {
+        1 => std::ptr::copy_nonoverlapping(src, dst, n),
+        0 => std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<W>>(), n).fill(MaybeUninit::new(*src)),
+        _ => (0..n).for_each(|i| *dst.add(i) = *src.offset(i as isize * stride)),
+    }
+}
+
+#[inline]
+unsafe fn write_run<W: Copy>(src: *const W, dst: *mut W, stride: isize, n: usize) {
+    match stride {
+        1 => std::ptr::copy_nonoverlapping(src, dst, n),
+        _ => (0..n).for_each(|i| *dst.offset(i as isize * stride) = *src.add(i)),
+    }
+}

@@ -1,5 +1,7 @@
 //! Instruction sets: one detection, and the macro that compiles a kernel once per level.
 
+pub mod vector;
+
 use std::sync::OnceLock;
 
 /// The instruction set that kernels use, from poor to rich.

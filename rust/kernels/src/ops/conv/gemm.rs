@@ -1,8 +1,5 @@
 //! A plain matrix product, until the blocked one of `ops::matmul` is used here.
-pub trait GemmElement:
-    crate::dtype::Element + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + std::ops::AddAssign
-{
-}
+pub trait GemmElement: crate::simd::vector::Float {}
 impl GemmElement for f32 {}
 impl GemmElement for f64 {}
 

@@ -1,14 +1,13 @@
 //! Convolution as matrix products with a tile of patches at a time: any stride, padding, dilation
 //! and groups. The tile and its workspace stay in the second-level cache.
 
-use super::Geometry;
 use super::gemm::{GemmElement, gemm};
 use super::patches::{Tile, Tiling, col2im, im2col};
-use crate::error::{Error, Result};
-use crate::memory::{self, Block};
+use super::{Failure, Geometry};
+use crate::error::Result;
+use crate::memory;
 use crate::parallel::{SendPtr, for_each};
 use std::ops::Range;
-use std::sync::Mutex;
 
 /// Bytes of patches a task works on.
 const WORKSPACE: usize = 512 * 1024;
@@ -20,30 +19,6 @@ const TASKS: usize = 16;
 const MIN_WORK: usize = 1 << 19;
 /// Bytes of partial weight gradients.
 const PARTIALS: usize = 8 << 20;
-
-/// Carries the first error out of parallel tasks.
-#[derive(Default)]
-struct Failure(Mutex<Option<Error>>);
-
-impl Failure {
-    /// Workspace of `len` elements; `None` after noting the error.
-    fn allocate<T>(&self, op: &'static str, len: usize) -> Option<Block> {
-        match memory::allocate(op, len * size_of::<T>()) {
-            Ok(block) => Some(block),
-            Err(e) => {
-                *self.0.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);
-                None
-            }
-        }
-    }
-
-    fn check(self) -> Result<()> {
-        match self.0.into_inner().unwrap_or_else(|p| p.into_inner()) {
-            Some(e) => Err(e),
-            None => Ok(()),
-        }
-    }
-}
 
 /// `to[channel][pixel of the tile]` from `[image][channels of all groups][plane]`.
 unsafe fn gather<T: Copy>(

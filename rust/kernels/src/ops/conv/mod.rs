@@ -4,15 +4,19 @@
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
 mod gemm;
+mod implicit_gemm;
 mod lowered;
 mod patches;
 
+use self::implicit_gemm::Weights;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::for_float_types;
 use crate::layout::checked_numel;
+use crate::memory::{self, Block};
 use crate::ops::copy;
 use crate::tensor::Tensor;
+use std::sync::Mutex;
 
 /// How the window moves: `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,29 @@ impl Geometry {
         [self.n, self.o, self.oh, self.ow]
     }
 
+    /// The input's gradient as a convolution of the output's: with stride one, and where the
+    /// window reaches at least as far as the padding.
+    pub fn input_grad_geometry(&self) -> Option<Geometry> {
+        let ConvSpec { stride, padding, dilation, groups } = self.spec;
+        let reach = [(self.kh - 1) * dilation[0], (self.kw - 1) * dilation[1]];
+        if stride != [1, 1] || reach[0] < padding[0] || reach[1] < padding[1] {
+            return None;
+        }
+        let padding = [reach[0] - padding[0], reach[1] - padding[1]];
+        Some(Geometry {
+            c: self.o,
+            h: self.oh,
+            w: self.ow,
+            o: self.c,
+            oh: self.h,
+            ow: self.w,
+            cg: self.og,
+            og: self.cg,
+            spec: ConvSpec { stride, padding, dilation, groups },
+            ..*self
+        })
+    }
+
     /// Multiplications of one pass.
     pub fn work(&self) -> usize {
         [self.n, self.o, self.oh, self.ow, self.cg, self.kh, self.kw]
@@ -132,6 +159,8 @@ impl Geometry {
 pub(crate) enum Algorithm {
     /// Patches of the input as a matrix (im2col), a tile at a time, times the weights.
     Lowered,
+    /// The same product with the patches formed a panel at a time in registers: small weights.
+    ImplicitGemm,
 }
 
 /// Which pass is asked for.
@@ -144,8 +173,51 @@ pub(crate) enum Pass {
 
 /// The table of algorithms. It looks at shapes only, so that a result never depends on the number
 /// of threads or on timing.
-pub(crate) fn choose(_g: &Geometry, _pass: Pass, _dtype: DType) -> Algorithm {
-    Algorithm::Lowered
+pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
+    // A vector of pixels, and weights that stay in the second-level cache.
+    let small = g.o / g.spec.groups * g.cg * g.kh * g.kw * dtype.size() <= IMPLICIT_WEIGHTS;
+    match pass {
+        Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
+        // As a convolution of the output's gradient with a window at every input.
+        Pass::InputGrad
+            if small
+                && g.spec.stride == [1, 1]
+                && g.h * g.w >= IMPLICIT_PIXELS
+                && g.h * g.w * 2 <= g.oh * g.ow * 3
+                && g.input_grad_geometry().is_some() =>
+        {
+            Algorithm::ImplicitGemm
+        }
+        _ => Algorithm::Lowered,
+    }
+}
+
+/// Bounds of the implicit product: bytes of a group's weights, and pixels of a plane.
+const IMPLICIT_WEIGHTS: usize = 512 * 1024;
+const IMPLICIT_PIXELS: usize = 24;
+
+/// Carries the first error out of parallel tasks.
+#[derive(Default)]
+pub(crate) struct Failure(Mutex<Option<Error>>);
+
+impl Failure {
+    /// Workspace of `len` elements; `None` after noting the error.
+    pub fn allocate<T>(&self, op: &'static str, len: usize) -> Option<Block> {
+        match memory::allocate(op, len * size_of::<T>()) {
+            Ok(block) => Some(block),
+            Err(e) => {
+                *self.0.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);
+                None
+            }
+        }
+    }
+
+    pub fn check(self) -> Result<()> {
+        match self.0.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            Some(e) => Err(e),
+            None => Ok(()),
+        }
+    }
 }
 
 fn expect_same_dtype(op: &'static str, a: (&str, &Tensor), b: (&str, &Tensor)) -> Result<()> {
@@ -210,6 +282,10 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
             unsafe {
                 match choose(&geo, Pass::Forward, x.dtype()) {
                     Algorithm::Lowered => lowered::forward::<T>(&geo, x.ptr(), w.ptr(), bias, out.ptr())?,
+                    Algorithm::ImplicitGemm => {
+                        let order = Weights::Forward;
+                        implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
+                    }
                 }
             }
         }
@@ -233,8 +309,12 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
         if dx.numel() > 0 {
             // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
             unsafe {
-                match choose(&geo, Pass::InputGrad, g.dtype()) {
-                    Algorithm::Lowered => lowered::input_grad::<T>(&geo, g.ptr(), w.ptr(), dx.ptr())?,
+                match (choose(&geo, Pass::InputGrad, g.dtype()), geo.input_grad_geometry()) {
+                    (Algorithm::ImplicitGemm, Some(back)) => {
+                        let order = Weights::Flipped;
+                        implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
+                    }
+                    _ => lowered::input_grad::<T>(&geo, g.ptr(), w.ptr(), dx.ptr())?,
                 }
             }
         }
@@ -257,7 +337,7 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
         // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
         unsafe {
             match choose(&geo, Pass::WeightGrad, g.dtype()) {
-                Algorithm::Lowered => lowered::weight_grad::<T>(&geo, g.ptr(), x.ptr(), dw.ptr())?,
+                _ => lowered::weight_grad::<T>(&geo, g.ptr(), x.ptr(), dw.ptr())?,
             }
         }
         Ok(dw)

@@ -1,6 +1,7 @@
 //! Instruction sets: one detection, and the macro that compiles a kernel once per level.
 
 pub mod math;
+pub mod vector;
 
 use std::sync::OnceLock;
 

@@ -1,0 +1,348 @@
+//! Two-dimensional convolution (cross-correlation, as in PyTorch) and its two gradients.
+//!
+//! The three passes are one closed family: each is bilinear, and its derivatives are the other two.
+//! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
+
+mod gemm;
+mod implicit_gemm;
+mod lowered;
+mod patches;
+
+use self::implicit_gemm::Weights;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::for_float_types;
+use crate::layout::checked_numel;
+use crate::memory::{self, Block};
+use crate::ops::copy;
+use crate::tensor::Tensor;
+use std::sync::Mutex;
+
+/// How the window moves: `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvSpec {
+    pub stride: [usize; 2],
+    pub padding: [usize; 2],
+    pub dilation: [usize; 2],
+    pub groups: usize,
+}
+
+impl Default for ConvSpec {
+    fn default() -> ConvSpec {
+        ConvSpec { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+/// The sizes of one convolution, checked: every pass computes from these.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub n: usize,
+    pub c: usize,
+    pub h: usize,
+    pub w: usize,
+    pub o: usize,
+    pub kh: usize,
+    pub kw: usize,
+    pub oh: usize,
+    pub ow: usize,
+    /// Input and output channels of one group.
+    pub cg: usize,
+    pub og: usize,
+    pub spec: ConvSpec,
+}
+
+impl Geometry {
+    fn new(op: &'static str, x: &[usize], w: &[usize], spec: ConvSpec) -> Result<Geometry> {
+        let (&[n, c, h, width], &[o, cg, kh, kw]) = (x, w) else {
+            let (name, shape) = if x.len() == 4 { ("a weight", w) } else { ("an input", x) };
+            return Err(Error::shape(op, format!("expected {name} with 4 axes, got {shape:?}")));
+        };
+        let ConvSpec { stride, padding, dilation, groups } = spec;
+        if stride.contains(&0) || dilation.contains(&0) || groups == 0 {
+            let (name, value) = match () {
+                _ if stride.contains(&0) => ("stride", format!("{stride:?}")),
+                _ if dilation.contains(&0) => ("dilation", format!("{dilation:?}")),
+                _ => ("groups", "0".to_string()),
+            };
+            return Err(Error::value(op, format!("{name} must be positive, got {value}")));
+        }
+        if kh == 0 || kw == 0 {
+            return Err(Error::shape(op, format!("kernel {kh}x{kw} is empty; expected at least 1x1")));
+        }
+        if cg.checked_mul(groups) != Some(c) {
+            let expected = cg.saturating_mul(groups);
+            return Err(Error::shape(
+                op,
+                format!("input has {c} channels, weight expects {expected} (groups={groups})"),
+            ));
+        }
+        if !o.is_multiple_of(groups) {
+            return Err(Error::shape(
+                op,
+                format!("weight has {o} output channels, expected a multiple of groups={groups}"),
+            ));
+        }
+        let out = |axis: usize, size: usize, k: usize| -> Result<usize> {
+            let huge =
+                || Error::value(op, format!("padding {padding:?} or dilation {dilation:?} is too large"));
+            let padded = padding[axis].checked_mul(2).and_then(|p| p.checked_add(size)).ok_or_else(huge)?;
+            let reach =
+                (k - 1).checked_mul(dilation[axis]).and_then(|r| r.checked_add(1)).ok_or_else(huge)?;
+            // Offsets into the padded input are computed in isize.
+            if padded > isize::MAX as usize / 4 || reach > isize::MAX as usize / 4 {
+                return Err(huge());
+            }
+            if reach > padded {
+                let d = if dilation[0] == dilation[1] {
+                    format!("{}", dilation[0])
+                } else {
+                    format!("{dilation:?}")
+                };
+                let (ph, pw) = (
+                    h.saturating_add(padding[0].saturating_mul(2)),
+                    width.saturating_add(padding[1].saturating_mul(2)),
+                );
+                return Err(Error::shape(
+                    op,
+                    format!(
+                        "kernel {kh}x{kw} (dilation {d}) does not fit the padded input {ph}x{pw}; \
+                         use a smaller kernel or more padding"
+                    ),
+                ));
+            }
+            Ok((padded - reach) / stride[axis] + 1)
+        };
+        let (oh, ow) = (out(0, h, kh)?, out(1, width, kw)?);
+        checked_numel(op, &[n, o, oh, ow])?;
+        checked_numel(op, x)?;
+        checked_numel(op, w)?;
+        Ok(Geometry { n, c, h, w: width, o, kh, kw, oh, ow, cg, og: o / groups, spec })
+    }
+
+    pub fn output(&self) -> [usize; 4] {
+        [self.n, self.o, self.oh, self.ow]
+    }
+
+    /// The input's gradient as a convolution of the output's: with stride one, and where the
+    /// window reaches at least as far as the padding.
+    pub fn input_grad_geometry(&self) -> Option<Geometry> {
+        let ConvSpec { stride, padding, dilation, groups } = self.spec;
+        let reach = [(self.kh - 1) * dilation[0], (self.kw - 1) * dilation[1]];
+        if stride != [1, 1] || reach[0] < padding[0] || reach[1] < padding[1] {
+            return None;
+        }
+        let padding = [reach[0] - padding[0], reach[1] - padding[1]];
+        Some(Geometry {
+            c: self.o,
+            h: self.oh,
+            w: self.ow,
+            o: self.c,
+            oh: self.h,
+            ow: self.w,
+            cg: self.og,
+            og: self.cg,
+            spec: ConvSpec { stride, padding, dilation, groups },
+            ..*self
+        })
+    }
+
+    /// Multiplications of one pass.
+    pub fn work(&self) -> usize {
+        [self.n, self.o, self.oh, self.ow, self.cg, self.kh, self.kw]
+            .iter()
+            .fold(1, |a, &b| a.saturating_mul(b))
+    }
+}
+
+/// The ways to compute a convolution; one file each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// Patches of the input as a matrix (im2col), a tile at a time, times the weights.
+    Lowered,
+    /// The same product with the patches formed a panel at a time in registers: small weights.
+    ImplicitGemm,
+}
+
+/// Which pass is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Forward,
+    InputGrad,
+    WeightGrad,
+}
+
+/// The table of algorithms. It looks at shapes only, so that a result never depends on the number
+/// of threads or on timing.
+pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
+    // A vector of pixels, and weights that stay in the second-level cache.
+    let small = g.o / g.spec.groups * g.cg * g.kh * g.kw * dtype.size() <= IMPLICIT_WEIGHTS;
+    match pass {
+        Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
+        // As a convolution of the output's gradient with a window at every input.
+        Pass::InputGrad
+            if small
+                && g.spec.stride == [1, 1]
+                && g.h * g.w >= IMPLICIT_PIXELS
+                && g.h * g.w * 2 <= g.oh * g.ow * 3
+                && g.input_grad_geometry().is_some() =>
+        {
+            Algorithm::ImplicitGemm
+        }
+        _ => Algorithm::Lowered,
+    }
+}
+
+/// Bounds of the implicit product: bytes of a group's weights, and pixels of a plane.
+const IMPLICIT_WEIGHTS: usize = 512 * 1024;
+const IMPLICIT_PIXELS: usize = 24;
+
+/// Carries the first error out of parallel tasks.
+#[derive(Default)]
+pub(crate) struct Failure(Mutex<Option<Error>>);
+
+impl Failure {
+    /// Workspace of `len` elements; `None` after noting the error.
+    pub fn allocate<T>(&self, op: &'static str, len: usize) -> Option<Block> {
+        match memory::allocate(op, len * size_of::<T>()) {
+            Ok(block) => Some(block),
+            Err(e) => {
+                *self.0.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);
+                None
+            }
+        }
+    }
+
+    pub fn check(self) -> Result<()> {
+        match self.0.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            Some(e) => Err(e),
+            None => Ok(()),
+        }
+    }
+}
+
+fn expect_same_dtype(op: &'static str, a: (&str, &Tensor), b: (&str, &Tensor)) -> Result<()> {
+    if a.1.dtype() == b.1.dtype() {
+        return Ok(());
+    }
+    Err(Error::dtype(
+        op,
+        format!(
+            "{} is {} but {} is {}; convert one of them with .to(dtype)",
+            a.0,
+            a.1.dtype(),
+            b.0,
+            b.1.dtype()
+        ),
+    ))
+}
+
+fn expect_output_shape(op: &'static str, g: &Tensor, geo: &Geometry) -> Result<()> {
+    if g.shape() == geo.output() {
+        return Ok(());
+    }
+    Err(Error::shape(
+        op,
+        format!(
+            "the output's gradient has shape {:?}, expected {:?} for these sizes",
+            g.shape(),
+            geo.output()
+        ),
+    ))
+}
+
+/// The shape that [`conv2d`] returns.
+pub fn conv2d_output_shape(x_shape: &[usize], w_shape: &[usize], spec: ConvSpec) -> Result<[usize; 4]> {
+    Ok(Geometry::new("conv2d", x_shape, w_shape, spec)?.output())
+}
+
+/// `out[n, o] = bias[o] + sum over c of x[n, c] * w[o, c]`, slid over the plane.
+pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Tensor> {
+    const OP: &str = "conv2d";
+    let (x, w) = (copy::contiguous(OP, x)?, copy::contiguous(OP, w)?);
+    expect_same_dtype(OP, ("input", &x), ("weight", &w))?;
+    let geo = Geometry::new(OP, x.shape(), w.shape(), spec)?;
+    let bias = match bias {
+        Some(b) => {
+            expect_same_dtype(OP, ("input", &x), ("bias", b))?;
+            if b.shape() != [geo.o] {
+                return Err(Error::shape(
+                    OP,
+                    format!("bias has shape {:?}, expected [{}]", b.shape(), geo.o),
+                ));
+            }
+            Some(copy::contiguous(OP, b)?)
+        }
+        None => None,
+    };
+    for_float_types!(OP, x.dtype(), T => {
+        let out = Tensor::empty(OP, &geo.output(), x.dtype())?;
+        if out.numel() > 0 {
+            let bias = bias.as_ref().map(|b| b.ptr::<T>().cast_const());
+            // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
+            unsafe {
+                match choose(&geo, Pass::Forward, x.dtype()) {
+                    Algorithm::Lowered => lowered::forward::<T>(&geo, x.ptr(), w.ptr(), bias, out.ptr())?,
+                    Algorithm::ImplicitGemm => {
+                        let order = Weights::Forward;
+                        implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
+                    }
+                }
+            }
+        }
+        Ok(out)
+    })
+}
+
+/// The gradient of [`conv2d`] with respect to its input; also the forward pass of a transposed
+/// convolution, whose output has `input_shape`.
+pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: ConvSpec) -> Result<Tensor> {
+    const OP: &str = "conv2d_input_grad";
+    let (g, w) = (copy::contiguous(OP, g)?, copy::contiguous(OP, w)?);
+    expect_same_dtype(OP, ("the output's gradient", &g), ("weight", &w))?;
+    let geo = Geometry::new(OP, input_shape, w.shape(), spec)?;
+    expect_output_shape(OP, &g, &geo)?;
+    for_float_types!(OP, g.dtype(), T => {
+        if g.numel() == 0 || w.numel() == 0 {
+            return Tensor::zeros(OP, input_shape, g.dtype());
+        }
+        let dx = Tensor::empty(OP, input_shape, g.dtype())?;
+        if dx.numel() > 0 {
+            // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
+            unsafe {
+                match (choose(&geo, Pass::InputGrad, g.dtype()), geo.input_grad_geometry()) {
+                    (Algorithm::ImplicitGemm, Some(back)) => {
+                        let order = Weights::Flipped;
+                        implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
+                    }
+                    _ => lowered::input_grad::<T>(&geo, g.ptr(), w.ptr(), dx.ptr())?,
+                }
+            }
+        }
+        Ok(dx)
+    })
+}
+
+/// The gradient of [`conv2d`] with respect to its weight.
+pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: ConvSpec) -> Result<Tensor> {
+    const OP: &str = "conv2d_weight_grad";
+    let (g, x) = (copy::contiguous(OP, g)?, copy::contiguous(OP, x)?);
+    expect_same_dtype(OP, ("the output's gradient", &g), ("input", &x))?;
+    let geo = Geometry::new(OP, x.shape(), weight_shape, spec)?;
+    expect_output_shape(OP, &g, &geo)?;
+    for_float_types!(OP, g.dtype(), T => {
+        if g.numel() == 0 || x.numel() == 0 {
+            return Tensor::zeros(OP, weight_shape, g.dtype());
+        }
+        let dw = Tensor::empty(OP, weight_shape, g.dtype())?;
+        // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
+        unsafe {
+            match choose(&geo, Pass::WeightGrad, g.dtype()) {
+                _ => lowered::weight_grad::<T>(&geo, g.ptr(), x.ptr(), dw.ptr())?,
+            }
+        }
+        Ok(dw)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Average pooling and adaptive average pooling, forward and backward.
+
+use super::*;
+use crate::dtype::Element;
+use crate::for_float_types;
+use crate::ops::copy;
+use crate::parallel::{SendPtr, for_ranges};
+use std::ops::{Add, AddAssign, Div};
+
+trait Float: Element + Add<Output = Self> + Div<Output = Self> + AddAssign {}
+impl Float for f32 {}
+impl Float for f64 {}
+
+/// The windows along both axes and what each window's sum is divided by: the product of two lengths,
+/// or one given number.
+struct Windows {
+    rows: Vec<Window>,
+    cols: Vec<Window>,
+    divisor: Option<i64>,
+}
+
+/// The inputs a window covers, and its length as the divisor counts it.
+struct Window {
+    range: Range<usize>,
+    counted: usize,
+}
+
+impl Windows {
+    fn of(
+        op: &'static str,
+        shape: [usize; 4],
+        spec: &PoolSpec,
+        count_include_pad: bool,
+        divisor: Option<i64>,
+    ) -> Result<Windows> {
+        if spec.dilation != [1, 1] {
+            return Err(Error::value(
+                op,
+                format!("dilation {:?} is not defined, expected [1, 1]", spec.dilation),
+            ));
+        }
+        if divisor == Some(0) {
+            return Err(Error::value(op, "divisor_override must not be zero"));
+        }
+        let out = output_size(op, shape, spec)?;
+        let along = |axis: usize| -> Vec<Window> {
+            let (size, pad, k) = (shape[2 + axis], spec.padding[axis] as isize, spec.kernel[axis] as isize);
+            (0..out[axis])
+                .map(|i| {
+                    let start = (i * spec.stride[axis]) as isize - pad;
+                    let end = (start + k).min(size as isize + pad);
+                    let inside = start.max(0) as usize..end.min(size as isize).max(0) as usize;
+                    let counted =
+                        if count_include_pad { (end - start).max(0) as usize } else { inside.len() };
+                    Window { range: inside, counted }
+                })
+                .collect()
+        };
+        Ok(Windows { rows: along(0), cols: along(1), divisor })
+    }
+
+    fn adaptive(shape: [usize; 4], out: [usize; 2]) -> Windows {
+        let along = |axis: usize| -> Vec<Window> {
+            (0..out[axis])
+                .map(|i| adaptive_window(i, out[axis], shape[2 + axis]))
+                .map(|range| Window { counted: range.len(), range })
+                .collect()
+        };
+        Windows { rows: along(0), cols: along(1), divisor: None }
+    }
+
+    /// What the sum over the window of `row` and `col` is divided by.
+    #[inline(always)]
+    fn divisor(&self, row: &Window, col: &Window) -> f64 {
+        // A window without inputs has sum zero.
+        self.divisor.map_or((row.counted * col.counted).max(1) as f64, |d| d as f64)
+    }
+
+    fn forward(&self, op: &'static str, x: &Tensor, [n, c, h, w]: [usize; 4]) -> Result<Tensor> {
+        let (oh, ow) = (self.rows.len(), self.cols.len());
+        for_float_types!(op, x.dtype(), T => {
+            let out = Tensor::empty(op, &[n, c, oh, ow], x.dtype())?;
+            if out.numel() > 0 {
+                let (from, to) = (SendPtr(x.ptr::<T>()), SendPtr(out.ptr::<T>()));
+                for_ranges(n * c, planes_a_task(h * w), |planes| {
+                    for plane in planes {
+                        // SAFETY: plane < n * c, and each plane is written by one task.
+                        unsafe {
+                            let x = std::slice::from_raw_parts(from.get().add(plane * h * w), h * w);
+                            let out = std::slice::from_raw_parts_mut(to.get().add(plane * oh * ow), oh * ow);
+                            self.plane(x, w, out);
+                        }
+                    }
+                });
+            }
+            Ok(out)
+        })
+    }
+
+    fn plane<T: Float>(&self, x: &[T], w: usize, out: &mut [T]) {
+        let mut out = out.iter_mut();
+        for row in &self.rows {
+            for (col, o) in self.cols.iter().zip(&mut out) {
+                // A row at a time, so that the error of a large window grows with its side.
+                let mut total = T::default();
+                for y in row.range.clone() {
+                    total += sum(&x[y * w + col.range.start.min(w)..][..col.range.len()]);
+                }
+                *o = total / T::from_f64(self.divisor(row, col));
+            }
+        }
+    }
+
+    fn backward(&self, op: &'static str, g: &Tensor, shape: [usize; 4]) -> Result<Tensor> {
+        let ([n, c, h, w], oh, ow) = (shape, self.rows.len(), self.cols.len());
+        expect_same_shape(op, "the output's gradient", g.shape(), &[n, c, oh, ow])?;
+        for_float_types!(op, g.dtype(), T => {
+            let dx = Tensor::empty(op, &shape, g.dtype())?;
+            let (from, to) = (SendPtr(g.ptr::<T>()), SendPtr(dx.ptr::<T>()));
+            for_ranges(n * c, planes_a_task(h * w), |planes| {
+                for plane in planes {
+                    // SAFETY: plane < n * c, and each plane is written by one task.
+                    unsafe {
+                        let dx = std::slice::from_raw_parts_mut(to.get().add(plane * h * w), h * w);
+                        let g = std::slice::from_raw_parts(from.get().add(plane * oh * ow), oh * ow);
+                        self.plane_back(g, w, dx);
+                    }
+                }
+            });
+            Ok(dx)
+        })
+    }
+
+    fn plane_back<T: Float>(&self, g: &[T], w: usize, dx: &mut [T]) {
+        dx.fill(T::default());
+        let mut g = g.iter();
+        for row in &self.rows {
+            for (col, &g) in self.cols.iter().zip(&mut g) {
+                let share = g / T::from_f64(self.divisor(row, col));
+                for y in row.range.clone() {
+                    for d in &mut dx[y * w + col.range.start.min(w)..][..col.range.len()] {
+                        *d += share;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A sum in eight interleaved parts: fast, and accurate for long rows.
+fn sum<T: Float>(x: &[T]) -> T {
+    if x.len() < 16 {
+        let mut total = T::default();
+        for &v in x {
+            total += v;
+        }
+        return total;
+    }
+    let mut parts = [T::default(); 8];
+    let chunks = x.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (p, &v) in parts.iter_mut().zip(chunk) {
+            *p += v;
+        }
+    }
+    for (p, &v) in parts.iter_mut().zip(rest) {
+        *p += v;
+    }
+    let [a, b, c, d, e, f, g, h] = parts;
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+/// The means over windows. The divisor counts padding where `count_include_pad`, or is
+/// `divisor_override`.
+pub fn avg_pool2d(
+    x: &Tensor,
+    spec: PoolSpec,
+    count_include_pad: bool,
+    divisor_override: Option<i64>,
+) -> Result<Tensor> {
+    const OP: &str = "avg_pool2d";
+    let x = copy::contiguous(OP, x)?;
+    let shape = expect_4d(OP, x.shape())?;
+    Windows::of(OP, shape, &spec, count_include_pad, divisor_override)?.forward(OP, &x, shape)
+}
+
+/// The gradient of [`avg_pool2d`].
+pub fn avg_pool2d_grad(
+    g: &Tensor,
+    input_shape: &[usize],
+    spec: PoolSpec,
+    count_include_pad: bool,
+    divisor_override: Option<i64>,
+) -> Result<Tensor> {
+    const OP: &str = "avg_pool2d_grad";
+    let g = copy::contiguous(OP, g)?;
+    let shape = expect_4d(OP, input_shape)?;
+    Windows::of(OP, shape, &spec, count_include_pad, divisor_override)?.backward(OP, &g, shape)
+}
+
+/// The means over windows that divide the plane into `out`.
+pub fn adaptive_avg_pool2d(x: &Tensor, out: [usize; 2]) -> Result<Tensor> {
+    const OP: &str = "adaptive_avg_pool2d";
+    let x = copy::contiguous(OP, x)?;
+    let shape = expect_4d(OP, x.shape())?;
+    adaptive_checks(OP, shape, out)?;
+    Windows::adaptive(shape, out).forward(OP, &x, shape)
+}
+
+/// The gradient of [`adaptive_avg_pool2d`].
+pub fn adaptive_avg_pool2d_grad(g: &Tensor, input_shape: &[usize]) -> Result<Tensor> {
+    const OP: &str = "adaptive_avg_pool2d_grad";
+    let g = copy::contiguous(OP, g)?;
+    let shape = expect_4d(OP, input_shape)?;
+    let [_, _, oh, ow] = expect_4d(OP, g.shape())?;
+    adaptive_checks(OP, shape, [oh, ow])?;
+    Windows::adaptive(shape, [oh, ow]).backward(OP, &g, shape)
+}

@@ -12,7 +12,8 @@ mod walk;
 pub use advanced::{index_add, index_get, index_get_grad, index_put, index_select};
 pub use gather::{gather, scatter, scatter_add, scatter_value};
 pub use mask::{bincount, masked_fill, masked_select, nonzero, one_hot};
-pub(crate) use mask::flat_nonzero;
+pub(crate) use advanced::zeros_parallel;
+pub(crate) use mask::{check_fill, flat_nonzero};
 pub(crate) use put::Accumulate;
 pub(crate) use walk::{Walk, for_width, raw};
 

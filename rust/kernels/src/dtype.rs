@@ -248,8 +248,8 @@ macro_rules! for_all_types {
             DType::I16 => { type $T = i16; $body }
             DType::I32 => { type $T = i32; $body }
             DType::I64 => { type $T = i64; $body }
-            DType::F16 => { type $T = half::f16; $body }
-            DType::BF16 => { type $T = half::bf16; $body }
+            DType::F16 => { type $T = $crate::half::f16; $body }
+            DType::BF16 => { type $T = $crate::half::bf16; $body }
             DType::F32 => { type $T = f32; $body }
             DType::F64 => { type $T = f64; $body }
         }

@@ -15,6 +15,7 @@ pub mod simd;
 pub mod storage;
 pub mod tensor;
 
+pub use half;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, Result};
 pub use layout::{Dims, Layout, Strides};

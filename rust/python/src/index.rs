@@ -254,7 +254,7 @@ fn sgd_step(
     maximize: bool,
 ) -> PyResult<()> {
     let spec = optim::SgdSpec { lr, momentum, dampening, weight_decay, nesterov, maximize };
-    run(py, total(&params), || optim::sgd(&refs(&params), &refs(&grads), &opt_refs(&bufs), &first, spec))
+    run(py, total(&params), || optim::sgd(&refs(&params), &refs(&grads), &opt_refs(&bufs), &first, &spec))
 }
 
 #[pyfunction]
@@ -279,7 +279,7 @@ fn adam_step(
     let spec = optim::AdamSpec { lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize };
     run(py, total(&params), || {
         optim::adam(&refs(&params), &refs(&grads), &refs(&exp_avgs), &refs(&exp_avg_sqs),
-            &opt_refs(&max_exp_avg_sqs), &steps, spec)
+            &opt_refs(&max_exp_avg_sqs), &steps, &spec)
     })
 }
 
@@ -302,7 +302,7 @@ fn rmsprop_step(
 ) -> PyResult<()> {
     let spec = optim::RmspropSpec { lr, alpha, eps, weight_decay, momentum, centered, maximize };
     run(py, total(&params), || {
-        optim::rmsprop(&refs(&params), &refs(&grads), &refs(&square_avgs), &refs(&momentum_bufs), &refs(&grad_avgs), spec)
+        optim::rmsprop(&refs(&params), &refs(&grads), &refs(&square_avgs), &refs(&momentum_bufs), &refs(&grad_avgs), &spec)
     })
 }
 
@@ -321,7 +321,7 @@ fn adagrad_step(
     maximize: bool,
 ) -> PyResult<()> {
     let spec = optim::AdagradSpec { lr, lr_decay, weight_decay, eps, maximize };
-    run(py, total(&params), || optim::adagrad(&refs(&params), &refs(&grads), &refs(&sums), &steps, spec))
+    run(py, total(&params), || optim::adagrad(&refs(&params), &refs(&grads), &refs(&sums), &steps, &spec))
 }
 
 #[pyfunction]
@@ -340,7 +340,7 @@ fn adadelta_step(
 ) -> PyResult<()> {
     let spec = optim::AdadeltaSpec { lr, rho, eps, weight_decay, maximize };
     run(py, total(&params), || {
-        optim::adadelta(&refs(&params), &refs(&grads), &refs(&square_avgs), &refs(&acc_deltas), spec)
+        optim::adadelta(&refs(&params), &refs(&grads), &refs(&square_avgs), &refs(&acc_deltas), &spec)
     })
 }
 

@@ -4,8 +4,8 @@ use crate::args::{Axes, D, T, sizes};
 use crate::door::{run, run1, run2, run3};
 use crate::tensor::{Meta, PyTensor};
 use lectorium::ops::loss::{self, Reduction};
-use lectorium::ops::{norm, reduce, scan, softmax};
-use lectorium::{DType, Error, Tensor};
+use lectorium::ops::{norm, reduce, scan, softmax as soft};
+use lectorium::{Error, Tensor};
 use pyo3::prelude::*;
 
 type Out<'py> = PyResult<Bound<'py, PyTensor>>;
@@ -125,7 +125,7 @@ macro_rules! softmax_grads {
     ($m:expr; $($name:ident),*) => {$({
         #[pyfunction]
         fn $name<'py>(py: Python<'py>, g: T, y: T, dim: isize) -> Out<'py> {
-            run1(py, y.0.numel(), || softmax::$name(&g.0, &y.0, dim))
+            run1(py, y.0.numel(), || soft::$name(&g.0, &y.0, dim))
         }
         $m.add_function(pyo3::wrap_pyfunction!($name, $m)?)?;
     })*};
@@ -312,7 +312,8 @@ fn nll_loss_grad<'py>(
 /// Zeros of a meta's shape and dtype.
 #[pyfunction]
 fn zeros_of<'py>(py: Python<'py>, meta: &Bound<'py, Meta>) -> Out<'py> {
-    run1(py, 0, || Tensor::zeros("zeros", &meta.get().shape, meta.get().dtype))
+    let meta = meta.get();
+    run1(py, meta.shape.iter().product(), || Tensor::zeros("zeros", &meta.shape, meta.dtype))
 }
 
 #[pyfunction]
@@ -322,7 +323,6 @@ fn zeros<'py>(py: Python<'py>, size: Vec<i64>, dtype: D) -> Out<'py> {
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    let _ = DType::ALL;
     m.add_class::<Meta>()?;
     with_dtype!(m; sum, mean, prod);
     over_axes!(m; amax, amin, any, all, logsumexp);
@@ -330,7 +330,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     arg!(m; argmax, argmin);
     scans!(m; cumsum, cumprod);
     scans2!(m; cummax, cummin);
-    along!(m; scan::logcumsumexp, scan::cumsum_reverse, softmax::softmax, softmax::log_softmax);
+    along!(m; scan::logcumsumexp, scan::cumsum_reverse, soft::softmax, soft::log_softmax);
     softmax_grads!(m; softmax_grad, log_softmax_grad);
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
     plain!(var, norm_p, count_nonzero, sum_to, batch_norm, batch_norm_inference, batch_norm_update_running,

@@ -199,6 +199,51 @@ pub fn unfold<'py>(x: &Bound<'py, PyTensor>, dimension: isize, size: i64, step: 
     PyTensor::wrap_view(x, made)
 }
 
+/// `length` indices of an axis from `start`, as a view.
+#[pyfunction]
+pub fn narrow<'py>(x: &Bound<'py, PyTensor>, dim: isize, start: i64, length: i64) -> View<'py> {
+    view(x, |t| {
+        let axis = normalize_axis("narrow", dim, t.ndim())?;
+        let size = *t.shape().get(axis).ok_or_else(|| Error::index("narrow", "the tensor has no axes"))? as i64;
+        let first = if start < 0 { start + size } else { start };
+        if first < 0 || length < 0 || first.checked_add(length).is_none_or(|end| end > size) {
+            let text = format!("start {start} and length {length} reach outside axis {axis} of size {size}");
+            return Err(Error::index("narrow", text));
+        }
+        Ok(t.layout().slice(axis, first as usize, length as usize, 1))
+    })
+}
+
+/// Zeros of the shape of `meta` with `g` on a diagonal.
+#[pyfunction]
+pub fn diagonal_grad<'py>(
+    py: Python<'py>,
+    g: T,
+    meta: &Bound<'py, Meta>,
+    offset: i64,
+    dim1: isize,
+    dim2: isize,
+) -> View<'py> {
+    let shape = &meta.get().shape;
+    crate::door::run1(py, shape.iter().product(), || {
+        let out = Tensor::zeros("diagonal", shape, g.0.dtype())?;
+        ops::copy::copy_into("diagonal", &ops::shape::diagonal(&out, offset as isize, dim1, dim2)?, &g.0)?;
+        Ok(out)
+    })
+}
+
+/// `extent` zeros with each element of `g` added where the strides put it.
+#[pyfunction]
+pub fn as_strided_scatter_add<'py>(
+    py: Python<'py>,
+    g: T,
+    extent: usize,
+    offset: usize,
+    stride: Vec<isize>,
+) -> View<'py> {
+    crate::door::run1(py, extent, || ops::shape::as_strided_scatter_add(&g.0, extent, offset, &stride))
+}
+
 #[derive(Clone)]
 enum Step {
     Select(usize, usize),
@@ -384,6 +429,7 @@ macro_rules! register {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<BasicIndex>()?;
     register!(m, reshape, view_, permute, transpose, expand, squeeze, unsqueeze, as_strided, diagonal, unfold,
+        narrow, diagonal_grad, as_strided_scatter_add,
         parse_index, basic_index, basic_index_grad, basic_index_put);
     Ok(())
 }

@@ -50,20 +50,20 @@ impl Cost {
 #[derive(Clone, Copy)]
 pub(crate) enum Arg<'a> {
     Tensor(&'a Tensor),
-    /// The element's bytes and their number.
-    Scalar([u8; 8], usize),
+    /// The element at the start of an aligned word, and its size in bytes.
+    Scalar(u64, usize),
 }
 
 impl Arg<'_> {
     /// A number as an element of `dtype`.
     pub fn scalar(value: Scalar, dtype: DType) -> Arg<'static> {
-        let mut bytes = [0u8; 8];
+        let mut word = 0u64;
         for_all_types!(dtype, T => {
             let v = T::from_scalar(value);
             // SAFETY: an element has at most eight bytes.
-            unsafe { std::ptr::copy_nonoverlapping((&raw const v).cast::<u8>(), bytes.as_mut_ptr(), size_of::<T>()) }
+            unsafe { std::ptr::copy_nonoverlapping((&raw const v).cast::<u8>(), (&raw mut word).cast(), size_of::<T>()) }
         });
-        Arg::Scalar(bytes, dtype.size())
+        Arg::Scalar(word, dtype.size())
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn run(
         for arg in args {
             lanes.push(match arg {
                 Arg::Tensor(t) => flat_lane(base(t), t.dtype().size(), n, 1),
-                Arg::Scalar(bytes, size) => flat_lane(bytes.as_ptr().cast_mut(), *size, n, 0),
+                Arg::Scalar(word, size) => flat_lane((&raw const *word).cast_mut().cast(), *size, n, 0),
             });
         }
         execute(kernel, params, &[n], &lanes, n, cost);
@@ -175,8 +175,8 @@ pub(crate) fn run(
                 lane.alias = out.is_some() && Arc::ptr_eq(t.storage(), result.storage());
                 lane
             }
-            (None, Arg::Scalar(bytes, size)) => {
-                let mut lane = flat_lane(bytes.as_ptr().cast_mut(), *size, n, 0);
+            (None, Arg::Scalar(word, size)) => {
+                let mut lane = flat_lane((&raw const *word).cast_mut().cast(), *size, n, 0);
                 lane.strides = SmallVec::from_elem(0, shape.len());
                 lane
             }

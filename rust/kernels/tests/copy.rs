@@ -42,8 +42,10 @@ fn permuted_tensors_become_contiguous_in_every_type() {
                 // And back, into a strided destination.
                 let z = x.with_layout(x.layout().clone());
                 copy::copy_into("t", &z, &y).unwrap();
-                assert_eq!(copy::cast("t", &z, DType::F64).map(|z| list::<f64>(&z)).unwrap(),
-                    copy::cast("t", &y, DType::F64).map(|y| list::<f64>(&y)).unwrap());
+                assert_eq!(
+                    copy::cast("t", &z, DType::F64).map(|z| list::<f64>(&z)).unwrap(),
+                    copy::cast("t", &y, DType::F64).map(|y| list::<f64>(&y)).unwrap()
+                );
             }
         }
     }

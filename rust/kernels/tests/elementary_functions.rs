@@ -184,7 +184,8 @@ fn activation_gradients_are_the_slopes_of_the_activations() {
     let g: Vec<f64> = x.iter().map(|x| 1.0 + x / 20.0).collect();
     let h = 1e-5;
     for &act in ACTIVATIONS {
-        let at = |d: f64| values(&activation(act, &tensor(&x.iter().map(|x| x + d).collect::<Vec<_>>())).unwrap());
+        let at =
+            |d: f64| values(&activation(act, &tensor(&x.iter().map(|x| x + d).collect::<Vec<_>>())).unwrap());
         let (hi, lo) = (at(h), at(-h));
         let dx = values(&activation_grad(act, &tensor(&g), &tensor(&x)).unwrap());
         for i in 0..x.len() {

@@ -4,8 +4,8 @@ use crate::dtype::{DType, Element};
 use crate::for_all_types;
 use crate::ops::elementwise::engine::{Kernel, Params};
 use crate::ops::elementwise::kernel::kernel1;
-use half::slice::HalfFloatSliceExt;
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// The kernel that converts `from` to `to`.
 pub(super) fn kernel(to: DType, from: DType) -> Kernel {
@@ -39,7 +39,10 @@ pub(super) fn kernel(to: DType, from: DType) -> Kernel {
 fn convert<D: Element, S: Element>(out: *mut u8, ins: &[*const u8; 3], _: &Params, n: usize) {
     // SAFETY: the engine passes n elements of these types.
     let (out, a) = unsafe {
-        (std::slice::from_raw_parts_mut(out.cast::<D>(), n), std::slice::from_raw_parts(ins[0].cast::<S>(), n))
+        (
+            std::slice::from_raw_parts_mut(out.cast::<D>(), n),
+            std::slice::from_raw_parts(ins[0].cast::<S>(), n),
+        )
     };
     for (o, a) in out.iter_mut().zip(a) {
         *o = D::from_scalar(a.to_scalar());
@@ -49,7 +52,10 @@ fn convert<D: Element, S: Element>(out: *mut u8, ins: &[*const u8; 3], _: &Param
 fn half_to_float(out: *mut u8, ins: &[*const u8; 3], _: &Params, n: usize) {
     // SAFETY: the engine passes n elements of these types.
     let (out, a) = unsafe {
-        (std::slice::from_raw_parts_mut(out.cast::<f32>(), n), std::slice::from_raw_parts(ins[0].cast::<f16>(), n))
+        (
+            std::slice::from_raw_parts_mut(out.cast::<f32>(), n),
+            std::slice::from_raw_parts(ins[0].cast::<f16>(), n),
+        )
     };
     a.convert_to_f32_slice(out);
 }
@@ -57,7 +63,10 @@ fn half_to_float(out: *mut u8, ins: &[*const u8; 3], _: &Params, n: usize) {
 fn float_to_half(out: *mut u8, ins: &[*const u8; 3], _: &Params, n: usize) {
     // SAFETY: the engine passes n elements of these types.
     let (out, a) = unsafe {
-        (std::slice::from_raw_parts_mut(out.cast::<f16>(), n), std::slice::from_raw_parts(ins[0].cast::<f32>(), n))
+        (
+            std::slice::from_raw_parts_mut(out.cast::<f16>(), n),
+            std::slice::from_raw_parts(ins[0].cast::<f32>(), n),
+        )
     };
     out.convert_from_f32_slice(a);
 }

@@ -23,7 +23,15 @@ pub fn copy_into(op: &'static str, dst: &Tensor, src: &Tensor) -> Result<()> {
     if dst.dtype() != src.dtype() {
         // The engine stages strided operands and takes care of overlap.
         let kernel = convert::kernel(dst.dtype(), src.dtype());
-        engine::run(op, kernel, &Params::default(), &[Arg::Tensor(&src.with_layout(from))], dst.dtype(), Cost::Cheap, Some(dst))?;
+        engine::run(
+            op,
+            kernel,
+            &Params::default(),
+            &[Arg::Tensor(&src.with_layout(from))],
+            dst.dtype(),
+            Cost::Cheap,
+            Some(dst),
+        )?;
         return Ok(());
     }
     if Arc::ptr_eq(dst.storage(), src.storage()) {

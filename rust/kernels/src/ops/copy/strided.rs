@@ -18,7 +18,10 @@ pub(super) fn copy(dst: &Tensor, src: &Tensor) {
     let (shape, d, s) = collapse(dst, src);
     // SAFETY: the offsets are within the storages.
     let (to, from) = unsafe {
-        (dst.storage().ptr().add(dst.layout().offset() * size), src.storage().ptr().add(src.layout().offset() * size))
+        (
+            dst.storage().ptr().add(dst.layout().offset() * size),
+            src.storage().ptr().add(src.layout().offset() * size),
+        )
     };
     match size {
         1 => copy_words::<u8>(to.cast(), from.cast(), &shape, &d, &s),
@@ -71,14 +74,23 @@ fn copy_words<W: Word>(dst: *mut W, src: *mut W, shape: &[usize], d: &[isize], s
     let last = shape.len() - 1;
     let n = shape[last];
     // The axis along which the source steps least.
-    let near = (0..=last).filter(|&i| s[i] != 0).min_by_key(|&i| (s[i].unsigned_abs(), last - i)).unwrap_or(last);
+    let near =
+        (0..=last).filter(|&i| s[i] != 0).min_by_key(|&i| (s[i].unsigned_abs(), last - i)).unwrap_or(last);
     if near == last || s[last] == 0 || shape[near] < 4 || n < 4 {
         let rows: usize = shape[..last].iter().product();
         if rows == 1 {
             return for_ranges(n, GRAIN, |range| {
                 let at = range.start as isize;
                 // SAFETY: the range lies within both rows; ranges are disjoint.
-                unsafe { copy_run(dst.get().offset(at * d[last]), d[last], src.get().offset(at * s[last]), s[last], range.len()) }
+                unsafe {
+                    copy_run(
+                        dst.get().offset(at * d[last]),
+                        d[last],
+                        src.get().offset(at * s[last]),
+                        s[last],
+                        range.len(),
+                    )
+                }
             });
         }
         return for_ranges(rows, (GRAIN / n).max(1), |range| {

@@ -83,9 +83,13 @@ impl Activation {
     fn check(self) -> Result<()> {
         match self {
             Celu(0.0) => Err(Error::value(self.name(), "alpha is zero, expected any other number")),
-            Softshrink(l) if !(l >= 0.0) => Err(Error::value(self.name(), format!("lambda is {l}, expected 0 or more"))),
+            Softshrink(l) if l < 0.0 || l.is_nan() => {
+                Err(Error::value(self.name(), format!("lambda is {l}, expected 0 or more")))
+            }
             Softplus(0.0, _) => Err(Error::value(self.name(), "beta is zero, expected any other number")),
-            Hardtanh(lo, hi) if lo > hi => Err(Error::value(self.name(), format!("min {lo} is above max {hi}"))),
+            Hardtanh(lo, hi) if lo > hi => {
+                Err(Error::value(self.name(), format!("min {lo} is above max {hi}")))
+            }
             _ => Ok(()),
         }
     }
@@ -96,7 +100,10 @@ fn expect_float(op: &'static str, x: &Tensor) -> Result<DType> {
     if x.dtype().is_float() {
         return Ok(x.dtype());
     }
-    Err(Error::dtype(op, format!("expected a floating point tensor, got {}; convert with .float()", x.dtype())))
+    Err(Error::dtype(
+        op,
+        format!("expected a floating point tensor, got {}; convert with .float()", x.dtype()),
+    ))
 }
 
 /// `act(x)`.
@@ -133,10 +140,9 @@ fn forward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
             }),
             Heavy,
         ),
-        Gelu => (
-            float!(|_p, x, T| x * 0.5 * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2 as T).verf())),
-            Heavy,
-        ),
+        Gelu => {
+            (float!(|_p, x, T| x * 0.5 * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2 as T).verf())), Heavy)
+        }
         GeluTanh => (
             float!(|_p, x, T| {
                 let inner = GELU_BETA as T * (x + GELU_KAPPA as T * x * x * x);
@@ -266,10 +272,9 @@ fn backward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
             }),
             Heavy,
         ),
-        Hardtanh(..) => (
-            float!(|p, g, x, T| if x <= p.f[0] as T || x >= p.f[1] as T { 0.0 } else { g }),
-            Cheap,
-        ),
+        Hardtanh(..) => {
+            (float!(|p, g, x, T| if x <= p.f[0] as T || x >= p.f[1] as T { 0.0 } else { g }), Cheap)
+        }
         Hardswish => (
             float!(|_p, g, x, T| {
                 let inside = g * (x / 3.0 + 0.5);
@@ -293,10 +298,9 @@ fn backward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
             }),
             Heavy,
         ),
-        Softshrink(_) | Hardshrink(_) => (
-            float!(|p, g, x, T| if x >= -(p.f[0] as T) && x <= p.f[0] as T { 0.0 } else { g }),
-            Cheap,
-        ),
+        Softshrink(_) | Hardshrink(_) => {
+            (float!(|p, g, x, T| if x >= -(p.f[0] as T) && x <= p.f[0] as T { 0.0 } else { g }), Cheap)
+        }
         LogSigmoid => (float!(|_p, g, x, T| g * (-x).vsigmoid()), Heavy),
         Threshold(..) => (float!(|p, g, x, T| if x <= p.f[0] as T { 0.0 } else { g }), Cheap),
     })

@@ -89,7 +89,7 @@ pub fn binary(op: Binary, a: Operand, b: Operand, out: Option<&Tensor>) -> Resul
         (compute_type(common), compute_type(common), common)
     };
     if !op.is_comparison() && !op.is_logical() {
-        check_domain(op, a, b, common, out.is_some())?;
+        check_domain(op, a, b, common)?;
     }
     // Two of the six comparisons are others with their sides exchanged.
     if matches!(op, Binary::Gt | Binary::Ge) {
@@ -108,7 +108,7 @@ pub fn binary(op: Binary, a: Operand, b: Operand, out: Option<&Tensor>) -> Resul
 
 /// What PyTorch refuses: bool arithmetic without a meaning, divisions of integers by zero,
 /// negative powers of integers.
-fn check_domain(op: Binary, a: Operand, b: Operand, common: DType, _in_place: bool) -> Result<()> {
+fn check_domain(op: Binary, a: Operand, b: Operand, common: DType) -> Result<()> {
     let name = op.name();
     for operand in [a, b] {
         if let Operand::Scalar(s) = operand
@@ -119,10 +119,16 @@ fn check_domain(op: Binary, a: Operand, b: Operand, common: DType, _in_place: bo
     }
     if common == DType::Bool {
         if op == Binary::Sub {
-            return Err(Error::dtype(name, "bool tensors have no difference; use bitwise_xor (^) or logical_xor instead"));
+            return Err(Error::dtype(
+                name,
+                "bool tensors have no difference; use bitwise_xor (^) or logical_xor instead",
+            ));
         }
         if op.divides() || matches!(op, Binary::Pow | Binary::BitwiseLeftShift | Binary::BitwiseRightShift) {
-            return Err(Error::dtype(name, "is not defined for bool; convert first, for example with .long()"));
+            return Err(Error::dtype(
+                name,
+                "is not defined for bool; convert first, for example with .long()",
+            ));
         }
     }
     if op.divides() && !common.is_float() {
@@ -131,7 +137,10 @@ fn check_domain(op: Binary, a: Operand, b: Operand, common: DType, _in_place: bo
             Operand::Tensor(t) => has_zero(name, t)?,
         };
         if zero {
-            return Err(Error::value(name, "ZeroDivisionError: an integer divisor is zero; use float tensors to get inf or nan"));
+            return Err(Error::value(
+                name,
+                "ZeroDivisionError: an integer divisor is zero; use float tensors to get inf or nan",
+            ));
         }
     }
     if op == Binary::Pow
@@ -139,7 +148,10 @@ fn check_domain(op: Binary, a: Operand, b: Operand, common: DType, _in_place: bo
         && let Operand::Scalar(e) = b
         && e.to_i64() < 0
     {
-        return Err(Error::value(name, "integers to negative integer powers are not allowed; use a float base or exponent"));
+        return Err(Error::value(
+            name,
+            "integers to negative integer powers are not allowed; use a float base or exponent",
+        ));
     }
     Ok(())
 }
@@ -231,12 +243,12 @@ fn kernel_of(op: Binary, name: &'static str, dtype: DType) -> Result<(Kernel, Co
             }
         };
     }
-    use Cost::{Cheap, Heavy, Scalar as Library};
+    use Cost::{Cheap, Heavy, Over, Scalar as Library};
     Ok(match op {
-        Binary::Add => (same!(map2, n_add), Cheap),
-        Binary::Sub => (same!(map2, n_sub), Cheap),
-        Binary::Mul => (same!(map2, n_mul), Cheap),
-        Binary::Div => (float!(map2, |a, b, T| a / b), Cheap),
+        Binary::Add => (same!(over2, n_add), Over),
+        Binary::Sub => (same!(over2, n_sub), Over),
+        Binary::Mul => (same!(over2, n_mul), Over),
+        Binary::Div => (float!(over2, |a, b, T| a / b), Over),
         Binary::Maximum => (same!(map2, n_max), Cheap),
         Binary::Minimum => (same!(map2, n_min), Cheap),
         Binary::Fmax => (same!(map2, n_fmax), Cheap),
@@ -271,12 +283,15 @@ fn kernel_of(op: Binary, name: &'static str, dtype: DType) -> Result<(Kernel, Co
         Binary::LogicalOr | Binary::BitwiseOr => (bits!(|a, b| a | b), Cheap),
         Binary::LogicalXor | Binary::BitwiseXor => (bits!(|a, b| a ^ b), Cheap),
         // Shifts by the width or more, or by a negative number, move every bit out.
-        Binary::BitwiseLeftShift => (
-            shift!(|a, b, T| if (b as u64) < T::BITS as u64 { a.wrapping_shl(b as u32) } else { 0 }),
-            Cheap,
-        ),
+        Binary::BitwiseLeftShift => {
+            (shift!(|a, b, T| if (b as u64) < T::BITS as u64 { a.wrapping_shl(b as u32) } else { 0 }), Cheap)
+        }
         Binary::BitwiseRightShift => (
-            shift!(|a, b, T| a.wrapping_shr(if (b as u64) < T::BITS as u64 { b as u32 } else { T::BITS - 1 })),
+            shift!(|a, b, T| a.wrapping_shr(if (b as u64) < T::BITS as u64 {
+                b as u32
+            } else {
+                T::BITS - 1
+            })),
             Cheap,
         ),
     })
@@ -290,15 +305,17 @@ pub fn add_scaled(a: Operand, b: Operand, alpha: Scalar, sub: bool, out: Option<
         return binary(op, a, b, out);
     }
     let common = result_type(&[a, b]);
-    check_domain(op, a, b, common, out.is_some())?;
+    check_domain(op, a, b, common)?;
     if alpha.category() == 2 && !common.is_float() {
-        return Err(Error::dtype(name, format!("alpha is a float but the result is {common}; expected an integer alpha")));
+        return Err(Error::dtype(
+            name,
+            format!("alpha is a float but the result is {common}; expected an integer alpha"),
+        ));
     }
     let sign = if sub { -1 } else { 1 };
-    let params =
-        Params { f: [sign as f64 * alpha.to_f64(), 0.0], i: [alpha.to_i64().wrapping_mul(sign), 0] };
+    let params = Params { f: [sign as f64 * alpha.to_f64(), 0.0], i: [alpha.to_i64().wrapping_mul(sign), 0] };
     let t = compute_type(common);
-    let kernel: Kernel = for_compute_types!(name, t, T => kernel2!(map2, T, T => T,
+    let kernel: Kernel = for_compute_types!(name, t, T => kernel2!(over2, T, T => T,
         |p, a, b| a.n_add(<T as Num>::param(p.f[0], p.i[0]).n_mul(b))));
-    apply(name, kernel, &params, &[a, b], t, t, common, Cost::Cheap, out)
+    apply(name, kernel, &params, &[a, b], t, t, common, Cost::Over, out)
 }

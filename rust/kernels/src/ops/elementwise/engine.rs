@@ -5,10 +5,12 @@
 //! or the memory being overwritten) are staged, a piece at a time, in small buffers that stay in
 //! the first-level cache.
 
+use super::lane::{CHUNK, Lane, SLACK, base, flat_lane, strided_lane};
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::for_all_types;
-use crate::layout::{Dims, Layout, Strides, broadcast_shapes};
+use crate::layout::{Dims, Layout, broadcast_shapes};
+use crate::memory::{self, Block};
 use crate::parallel::{GRAIN, for_ranges};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -22,7 +24,8 @@ pub(crate) struct Params {
     pub i: [i64; 2],
 }
 
-/// Writes `n` results from contiguous operands. The output overlaps no operand.
+/// Writes `n` results from contiguous operands. The output overlaps no operand, except that it may
+/// be the first one where the cost is [`Cost::Over`].
 pub(crate) type Kernel = fn(out: *mut u8, ins: &[*const u8; 3], params: &Params, n: usize);
 
 /// What an element costs, which sets how many of them are worth a task.
@@ -30,6 +33,8 @@ pub(crate) type Kernel = fn(out: *mut u8, ins: &[*const u8; 3], params: &Params,
 pub(crate) enum Cost {
     /// A few instructions, vectorised.
     Cheap,
+    /// As `Cheap`, and the kernel may overwrite its first operand (see `over1`, `over2`).
+    Over,
     /// A polynomial, vectorised.
     Heavy,
     /// A library call.
@@ -39,7 +44,7 @@ pub(crate) enum Cost {
 impl Cost {
     fn grain(self) -> usize {
         match self {
-            Cost::Cheap => GRAIN,
+            Cost::Cheap | Cost::Over => GRAIN,
             Cost::Heavy => GRAIN / 4,
             Cost::Scalar => GRAIN / 16,
         }
@@ -50,51 +55,29 @@ impl Cost {
 #[derive(Clone, Copy)]
 pub(crate) enum Arg<'a> {
     Tensor(&'a Tensor),
-    /// The element's bytes and their number.
-    Scalar([u8; 8], usize),
+    /// The element at the start of an aligned word, and its size in bytes.
+    Scalar(u64, usize),
 }
 
 impl Arg<'_> {
     /// A number as an element of `dtype`.
     pub fn scalar(value: Scalar, dtype: DType) -> Arg<'static> {
-        let mut bytes = [0u8; 8];
+        let mut word = 0u64;
         for_all_types!(dtype, T => {
             let v = T::from_scalar(value);
             // SAFETY: an element has at most eight bytes.
-            unsafe { std::ptr::copy_nonoverlapping((&raw const v).cast::<u8>(), bytes.as_mut_ptr(), size_of::<T>()) }
+            unsafe { std::ptr::copy_nonoverlapping((&raw const v).cast::<u8>(), (&raw mut word).cast(), size_of::<T>()) }
         });
-        Arg::Scalar(bytes, dtype.size())
+        Arg::Scalar(word, dtype.size())
     }
 }
 
-/// Elements of a staging buffer.
-const CHUNK: usize = 1024;
+/// Periods up to this many elements are written out once where they recur.
+const EXPAND: usize = 1 << 16;
 /// Rows at least this long are handed to the kernel one by one instead of being staged.
 const LONG_ROW: usize = 256;
 
-/// One operand (or the output) of a collapsed loop nest.
-struct Lane {
-    ptr: *mut u8,
-    size: usize,
-    strides: Strides,
-    /// Element `i` lies at `ptr + i`.
-    linear: bool,
-    /// Element `i` equals element `i % period`.
-    period: usize,
-    /// Shares memory with the output.
-    alias: bool,
-}
-
-// SAFETY: lanes point into storages that the operation's tensors keep alive; tasks write disjoint parts.
-unsafe impl Sync for Lane {}
-
 type Lanes = SmallVec<[Lane; 4]>;
-
-#[inline]
-fn base(t: &Tensor) -> *mut u8 {
-    // SAFETY: the offset is within the storage (or the tensor is empty and never read).
-    unsafe { t.storage().ptr().add(t.layout().offset() * t.dtype().size()) }
-}
 
 /// Runs `kernel` over the broadcast operands into a new tensor of `dtype`, or into `out`, which has
 /// that type. Bumps no version: the caller does.
@@ -125,7 +108,7 @@ pub(crate) fn run(
         for arg in args {
             lanes.push(match arg {
                 Arg::Tensor(t) => flat_lane(base(t), t.dtype().size(), n, 1),
-                Arg::Scalar(bytes, size) => flat_lane(bytes.as_ptr().cast_mut(), *size, n, 0),
+                Arg::Scalar(word, size) => flat_lane((&raw const *word).cast_mut().cast(), *size, n, 0),
             });
         }
         execute(kernel, params, &[n], &lanes, n, cost);
@@ -167,16 +150,17 @@ pub(crate) fn run(
     }
     let mut lanes = Lanes::new();
     lanes.push(strided_lane(&result, result.strides().into()));
-    for (arg, turned) in args.iter().zip(&turned) {
+    for (k, (arg, turned)) in args.iter().zip(&turned).enumerate() {
         lanes.push(match (turned, arg) {
             (Some(t), _) => strided_lane(t, t.strides().into()),
             (None, Arg::Tensor(t)) => {
                 let mut lane = strided_lane(t, t.layout().broadcast_to(op, &shape)?.strides().into());
-                lane.alias = out.is_some() && Arc::ptr_eq(t.storage(), result.storage());
+                let over = k == 0 && cost == Cost::Over;
+                lane.alias = out.is_some() && !over && Arc::ptr_eq(t.storage(), result.storage());
                 lane
             }
-            (None, Arg::Scalar(bytes, size)) => {
-                let mut lane = flat_lane(bytes.as_ptr().cast_mut(), *size, n, 0);
+            (None, Arg::Scalar(word, size)) => {
+                let mut lane = flat_lane((&raw const *word).cast_mut().cast(), *size, n, 0);
                 lane.strides = SmallVec::from_elem(0, shape.len());
                 lane
             }
@@ -184,6 +168,7 @@ pub(crate) fn run(
     }
     collapse(&mut shape, &mut lanes);
     classify(&shape, &mut lanes, n);
+    let _expanded = expand(op, &mut shape, &mut lanes, n)?;
     execute(kernel, params, &shape, &lanes, n, cost);
     Ok(result)
 }
@@ -201,15 +186,6 @@ fn same_contiguous<'a>(args: &[Arg<'a>]) -> Option<&'a [usize]> {
         }
     }
     Some(shape.unwrap_or(&[]))
-}
-
-fn flat_lane(ptr: *mut u8, size: usize, n: usize, stride: isize) -> Lane {
-    let period = if stride == 0 { 1 } else { n };
-    Lane { ptr, size, strides: SmallVec::from_slice(&[stride]), linear: stride == 1, period, alias: false }
-}
-
-fn strided_lane(t: &Tensor, strides: Strides) -> Lane {
-    Lane { ptr: base(t), size: t.dtype().size(), strides, linear: false, period: 0, alias: false }
 }
 
 /// A new tensor: row-major, unless all operands of the full shape share another dense order of
@@ -254,14 +230,18 @@ fn check_out(op: &'static str, out: &Tensor, shape: &[usize]) -> Result<()> {
     if out.shape() == shape {
         return Ok(());
     }
-    Err(Error::shape(op, format!("the result has shape {shape:?}, which does not fit into out= of shape {:?}", out.shape())))
+    Err(Error::shape(
+        op,
+        format!("the result has shape {shape:?}, which does not fit into out= of shape {:?}", out.shape()),
+    ))
 }
 
 /// Whether writing `out` element by element could spoil an operand that is still to be read.
 fn needs_detour(args: &[Arg], out: &Tensor) -> bool {
     args.iter().any(|arg| match arg {
         Arg::Tensor(t) => {
-            Arc::ptr_eq(t.storage(), out.storage()) && (t.layout() != out.layout() || t.dtype() != out.dtype())
+            Arc::ptr_eq(t.storage(), out.storage())
+                && (t.layout() != out.layout() || t.dtype() != out.dtype())
         }
         Arg::Scalar(..) => false,
     })
@@ -269,7 +249,8 @@ fn needs_detour(args: &[Arg], out: &Tensor) -> bool {
 
 /// Whether `t` strides far where `out` steps by one.
 fn runs_across(t: &Tensor, out: &Tensor) -> bool {
-    let inner = (0..out.ndim()).filter(|&i| out.shape()[i] > 1).min_by_key(|&i| out.strides()[i].unsigned_abs());
+    let inner =
+        (0..out.ndim()).filter(|&i| out.shape()[i] > 1).min_by_key(|&i| out.strides()[i].unsigned_abs());
     inner.is_some_and(|i| t.strides()[i].unsigned_abs() > 8)
 }
 
@@ -320,6 +301,33 @@ fn classify(shape: &[usize], lanes: &mut Lanes, n: usize) {
     }
 }
 
+/// Writes out operands that broadcast along inner axes and recur often (a bias per channel), so
+/// that they are read as long rows. The blocks returned hold them.
+fn expand(op: &'static str, shape: &mut Dims, lanes: &mut Lanes, n: usize) -> Result<SmallVec<[Block; 2]>> {
+    let mut blocks = SmallVec::new();
+    for lane in lanes.iter_mut().skip(1) {
+        let period = lane.period;
+        let useful = !lane.alias && lane.strides.last() != Some(&1) && (CHUNK / 2..=EXPAND).contains(&period);
+        if !useful || n / period < 4 {
+            continue;
+        }
+        let block = memory::allocate(op, (period + SLACK) * lane.size)?;
+        lane.gather(shape, 0, period, block.as_ptr());
+        lane.ptr = block.as_ptr();
+        blocks.push(block);
+        let mut step = 1;
+        for (&d, s) in shape.iter().zip(lane.strides.iter_mut()).rev() {
+            *s = if step < period { step as isize } else { 0 };
+            step *= d;
+        }
+    }
+    if !blocks.is_empty() {
+        collapse(shape, lanes);
+        classify(shape, lanes, n);
+    }
+    Ok(blocks)
+}
+
 /// Calls the kernel piece by piece, in parallel.
 fn execute(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: usize, cost: Cost) {
     if lanes.iter().all(|l| l.linear && !l.alias) {
@@ -335,14 +343,15 @@ fn execute(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: 
     }
     let inner = shape[shape.len() - 1];
     // Long rows are read where they are, so pieces end with their row.
-    let by_rows = inner >= LONG_ROW && lanes.iter().any(|l| !l.linear && l.period > CHUNK && l.strides.last() == Some(&1));
+    let by_rows = inner >= LONG_ROW
+        && lanes.iter().any(|l| !l.linear && l.period > CHUNK && l.strides.last() == Some(&1));
     let direct = |l: &Lane| !l.alias && (l.linear || (by_rows && l.strides.last() == Some(&1)));
     // Small periods: pieces that are whole numbers of them, so that the staged copy serves them all.
     let small = lanes.iter().map(|l| l.period).find(|&p| p > 1 && p <= CHUNK / 2).unwrap_or(1);
     let longest = if lanes.iter().all(direct) { usize::MAX } else { CHUNK / small * small };
     let grain = cost.grain().div_ceil(small) * small;
     for_ranges(n, grain, |range| {
-        let mut stage = [const { MaybeUninit::<[u64; CHUNK]>::uninit() }; 4];
+        let mut stage = [const { MaybeUninit::<[u64; CHUNK + SLACK]>::uninit() }; 4];
         // What each buffer holds: the phase within the period, and how many elements.
         let mut held = [(usize::MAX, 0usize); 4];
         let mut at = range.start;
@@ -375,112 +384,4 @@ fn execute(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: 
             at += len;
         }
     });
-}
-
-macro_rules! by_size {
-    ($size:expr, $W:ident => $body:expr) => {
-        match $size {
-            1 => { type $W = u8; $body }
-            2 => { type $W = u16; $body }
-            4 => { type $W = u32; $body }
-            _ => { type $W = u64; $body }
-        }
-    };
-}
-
-impl Lane {
-    /// The element with flat index `i`.
-    fn at(&self, shape: &[usize], i: usize) -> *mut u8 {
-        let mut offset = i as isize;
-        if !self.linear {
-            let mut rest = i;
-            offset = 0;
-            for (&d, &s) in shape.iter().zip(&self.strides).rev() {
-                offset += (rest % d) as isize * s;
-                rest /= d;
-            }
-        }
-        // SAFETY: the index lies within the shape, so the element lies within the storage.
-        unsafe { self.ptr.offset(offset * self.size as isize) }
-    }
-
-    /// Copies elements `start..start + n` (indices wrap at the period) into `buffer`.
-    fn gather(&self, shape: &[usize], start: usize, n: usize, buffer: *mut u8) {
-        by_size!(self.size, W => {
-            let buffer = buffer.cast::<W>();
-            // Whole periods are read once and then repeated within the buffer.
-            let once = n.min(self.period);
-            self.walk(shape, start, once, |src, stride, at, len| {
-                // SAFETY: `walk` stays within the storage, and the buffer holds CHUNK >= n elements.
-                unsafe { read_run(src.cast::<W>(), stride, buffer.add(at), len) }
-            });
-            let mut have = once;
-            while have < n {
-                let more = have.min(n - have);
-                // SAFETY: the parts are disjoint and within the buffer; `have` is a multiple of the period.
-                unsafe { std::ptr::copy_nonoverlapping(buffer, buffer.add(have), more) };
-                have += more;
-            }
-        });
-    }
-
-    /// Copies `n` elements of `buffer` to elements `start..start + n`.
-    fn scatter(&self, shape: &[usize], start: usize, n: usize, buffer: *const u8) {
-        by_size!(self.size, W => {
-            let buffer = buffer.cast::<W>();
-            self.walk(shape, start, n, |dst, stride, at, len| {
-                // SAFETY: as in `gather`; the output's elements are distinct.
-                unsafe { write_run(buffer.add(at), dst.cast::<W>(), stride, len) }
-            });
-        });
-    }
-
-    /// Calls `f(pointer, stride in elements, position, length)` for each run of the last axis.
-    fn walk(&self, shape: &[usize], start: usize, n: usize, mut f: impl FnMut(*mut u8, isize, usize, usize)) {
-        let last = shape.len() - 1;
-        let (inner, stride) = (shape[last], self.strides[last]);
-        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
-        let (mut rest, mut offset) = (start, 0isize);
-        for axis in (0..=last).rev() {
-            index[axis] = rest % shape[axis];
-            rest /= shape[axis];
-            offset += index[axis] as isize * self.strides[axis];
-        }
-        let mut done = 0;
-        while done < n {
-            let len = (inner - index[last]).min(n - done);
-            // SAFETY: the offset is that of an element.
-            f(unsafe { self.ptr.offset(offset * self.size as isize) }, stride, done, len);
-            done += len;
-            // To the start of the next row.
-            offset -= index[last] as isize * stride;
-            index[last] = 0;
-            for axis in (0..last).rev() {
-                index[axis] += 1;
-                offset += self.strides[axis];
-                if index[axis] < shape[axis] {
-                    break;
-                }
-                offset -= index[axis] as isize * self.strides[axis];
-                index[axis] = 0;
-            }
-        }
-    }
-}
-
-#[inline]
-unsafe fn read_run<W: Copy>(src: *const W, stride: isize, dst: *mut W, n: usize) {
-    match stride {
-        1 => std::ptr::copy_nonoverlapping(src, dst, n),
-        0 => std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<W>>(), n).fill(MaybeUninit::new(*src)),
-        _ => (0..n).for_each(|i| *dst.add(i) = *src.offset(i as isize * stride)),
-    }
-}
-
-#[inline]
-unsafe fn write_run<W: Copy>(src: *const W, dst: *mut W, stride: isize, n: usize) {
-    match stride {
-        1 => std::ptr::copy_nonoverlapping(src, dst, n),
-        _ => (0..n).for_each(|i| *dst.offset(i as isize * stride) = *src.add(i)),
-    }
 }

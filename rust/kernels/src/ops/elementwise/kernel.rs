@@ -3,8 +3,7 @@
 use super::engine::Params;
 use crate::multiversion;
 
-/// A function of one element. `rare` marks inputs outside the vectorised code's domain, for which
-/// `exact` is called afterwards.
+/// A function of one element.
 pub(crate) trait Fn1 {
     type A: Copy;
     type O: Copy;
@@ -39,6 +38,14 @@ pub(crate) trait Rare2: Fn2 {
     fn rare(a: Self::A, b: Self::B) -> bool;
     fn exact(a: Self::A, b: Self::B) -> Self::O;
 }
+
+/// A function whose result may take its operand's place.
+pub(crate) trait Over1: Fn1<O = <Self as Fn1>::A> {}
+impl<K: Fn1<O = <K as Fn1>::A>> Over1 for K {}
+
+/// As [`Over1`] for the first of two operands.
+pub(crate) trait Over2: Fn2<O = <Self as Fn2>::A> {}
+impl<K: Fn2<O = <K as Fn2>::A>> Over2 for K {}
 
 /// A slice from the engine's pointers.
 ///
@@ -143,6 +150,40 @@ pub(crate) fn map1_rare<K: Rare1>(out: *mut u8, ins: &[*const u8; 3], p: &Params
 pub(crate) fn map2_rare<K: Rare2>(out: *mut u8, ins: &[*const u8; 3], p: &Params, n: usize) {
     // SAFETY: the engine's promise to kernels.
     unsafe { loop2_rare::<K>(view_mut(out, n), view(ins[0], n), view(ins[1], n), p) }
+}
+
+multiversion! {
+    fn loop1_over<K: Over1>(out: &mut [K::O], p: &Params) {
+        for o in out.iter_mut() {
+            *o = K::f(p, *o);
+        }
+    }
+}
+
+multiversion! {
+    fn loop2_over<K: Over2>(out: &mut [K::O], b: &[K::B], p: &Params) {
+        for (o, &b) in out.iter_mut().zip(b) {
+            *o = K::f(p, *o, b);
+        }
+    }
+}
+
+/// As [`map1`] for frequent operations: the output may be the operand.
+pub(crate) fn over1<K: Over1>(out: *mut u8, ins: &[*const u8; 3], p: &Params, n: usize) {
+    if out.cast_const() != ins[0] {
+        return map1::<K>(out, ins, p, n);
+    }
+    // SAFETY: the engine's promise to kernels.
+    unsafe { loop1_over::<K>(view_mut(out, n), p) }
+}
+
+/// As [`map2`] for frequent operations: the output may be the first operand.
+pub(crate) fn over2<K: Over2>(out: *mut u8, ins: &[*const u8; 3], p: &Params, n: usize) {
+    if out.cast_const() != ins[0] {
+        return map2::<K>(out, ins, p, n);
+    }
+    // SAFETY: the engine's promise to kernels.
+    unsafe { loop2_over::<K>(view_mut(out, n), view(ins[1], n), p) }
 }
 
 /// Without a version for each instruction set: for library calls and integer divisions.

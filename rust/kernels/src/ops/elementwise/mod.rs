@@ -3,6 +3,7 @@
 mod binary;
 pub(crate) mod engine;
 pub(crate) mod kernel;
+mod lane;
 mod num;
 mod promote;
 mod ternary;
@@ -72,7 +73,11 @@ pub(crate) fn apply(
         if out.shape() != fresh.shape() {
             return Err(crate::Error::shape(
                 op,
-                format!("the result has shape {:?}, which does not fit into out= of shape {:?}", fresh.shape(), out.shape()),
+                format!(
+                    "the result has shape {:?}, which does not fit into out= of shape {:?}",
+                    fresh.shape(),
+                    out.shape()
+                ),
             ));
         }
         copy::copy_into(op, out, &copy::cast(op, &fresh, result)?)?;

@@ -1,7 +1,7 @@
 //! PyTorch's type promotion for operands that are tensors or Python numbers.
 
-use super::engine::Arg;
 use super::Operand;
+use super::engine::Arg;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::ops::copy;
@@ -101,7 +101,10 @@ pub(crate) fn check_fits(op: &'static str, value: Scalar, dtype: DType) -> Resul
     if (lo..=hi).contains(&v) {
         return Ok(());
     }
-    Err(Error::value(op, format!("{v} does not fit into {dtype}; convert the tensor first, for example with .long()")))
+    Err(Error::value(
+        op,
+        format!("{v} does not fit into {dtype}; convert the tensor first, for example with .long()"),
+    ))
 }
 
 /// An error unless a result of `from` may be written into a tensor of `to` (PyTorch's can_cast).
@@ -111,6 +114,8 @@ pub(crate) fn check_cast(op: &'static str, from: DType, to: DType) -> Result<()>
     }
     Err(Error::dtype(
         op,
-        format!("the result has type {from}, which can't be cast to {to} in place; use the operation that returns a new tensor, or convert first"),
+        format!(
+            "the result has type {from}, which can't be cast to {to} in place; use the operation that returns a new tensor, or convert first"
+        ),
     ))
 }

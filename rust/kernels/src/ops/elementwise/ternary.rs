@@ -15,7 +15,10 @@ use crate::tensor::Tensor;
 pub fn where_(cond: &Tensor, a: Operand, b: Operand) -> Result<Tensor> {
     let op = "where";
     if cond.dtype() != DType::Bool {
-        return Err(Error::dtype(op, format!("expected a bool condition, got {}; compare it first, for example x != 0", cond.dtype())));
+        return Err(Error::dtype(
+            op,
+            format!("expected a bool condition, got {}; compare it first, for example x != 0", cond.dtype()),
+        ));
     }
     let dtype = result_type(&[a, b]);
     for operand in [a, b] {
@@ -36,7 +39,15 @@ pub fn where_(cond: &Tensor, a: Operand, b: Operand) -> Result<Tensor> {
         4 => select!(u32),
         _ => select!(u64),
     };
-    engine::run(op, kernel, &Params::default(), &[engine::Arg::Tensor(cond), a.arg(dtype), b.arg(dtype)], dtype, Cost::Cheap, None)
+    engine::run(
+        op,
+        kernel,
+        &Params::default(),
+        &[engine::Arg::Tensor(cond), a.arg(dtype), b.arg(dtype)],
+        dtype,
+        Cost::Cheap,
+        None,
+    )
 }
 
 /// Limits every element to `min..=max`; NaN stays, and a NaN bound gives NaN.
@@ -64,12 +75,17 @@ pub fn clamp(x: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Ten
     };
     let params = Params {
         f: [min.map_or(f64::NEG_INFINITY, Scalar::to_f64), max.map_or(f64::INFINITY, Scalar::to_f64)],
-        i: [min.map_or(lowest, |s| s.to_i64().clamp(lowest, highest)), max.map_or(highest, |s| s.to_i64().clamp(lowest, highest))],
+        i: [
+            min.map_or(lowest, |s| s.to_i64().clamp(lowest, highest)),
+            max.map_or(highest, |s| s.to_i64().clamp(lowest, highest)),
+        ],
     };
     let kernel: Kernel = match t {
         DType::F32 | DType::F64 => for_float_types!(op, t, T => kernel1!(map1, T => T,
             |p, a| a.at_least(p.f[0] as T).at_most(p.f[1] as T))),
-        DType::Bool => return Err(Error::dtype(op, "is not defined for bool; convert first, for example with .long()")),
+        DType::Bool => {
+            return Err(Error::dtype(op, "is not defined for bool; convert first, for example with .long()"));
+        }
         _ => for_compute_types!(op, t, T => kernel1!(map1, T => T,
             |p, a| a.n_max(<T as Num>::param(0.0, p.i[0])).n_min(<T as Num>::param(0.0, p.i[1])))),
     };
@@ -79,7 +95,8 @@ pub fn clamp(x: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Ten
 /// `start + weight * (end - start)`, exact at both ends; floats only.
 pub fn lerp(start: &Tensor, end: &Tensor, weight: Operand) -> Result<Tensor> {
     let op = "lerp";
-    let mut operands: smallvec::SmallVec<[Operand; 3]> = smallvec::smallvec![Operand::Tensor(start), Operand::Tensor(end)];
+    let mut operands: smallvec::SmallVec<[Operand; 3]> =
+        smallvec::smallvec![Operand::Tensor(start), Operand::Tensor(end)];
     if let Operand::Tensor(_) = weight {
         operands.push(weight);
     }
@@ -91,7 +108,17 @@ pub fn lerp(start: &Tensor, end: &Tensor, weight: Operand) -> Result<Tensor> {
         let far = b - (b - a) * (1.0 - w);
         if w.vabs() < 0.5 { near } else { far }
     }));
-    apply(op, kernel, &Params::default(), &[Operand::Tensor(start), Operand::Tensor(end), weight], t, t, dtype, Cost::Cheap, None)
+    apply(
+        op,
+        kernel,
+        &Params::default(),
+        &[Operand::Tensor(start), Operand::Tensor(end), weight],
+        t,
+        t,
+        dtype,
+        Cost::Cheap,
+        None,
+    )
 }
 
 /// `x + value * a * b`.
@@ -100,7 +127,10 @@ pub fn addcmul(x: &Tensor, a: &Tensor, b: &Tensor, value: Scalar) -> Result<Tens
     let operands = [Operand::Tensor(x), Operand::Tensor(a), Operand::Tensor(b)];
     let dtype = result_type(&operands);
     if value.category() == 2 && !dtype.is_float() {
-        return Err(Error::dtype(op, format!("value is a float but the result is {dtype}; expected an integer value")));
+        return Err(Error::dtype(
+            op,
+            format!("value is a float but the result is {dtype}; expected an integer value"),
+        ));
     }
     let t = compute_type(dtype);
     let params = Params { f: [value.to_f64(), 0.0], i: [value.to_i64(), 0] };
@@ -116,6 +146,7 @@ pub fn addcdiv(x: &Tensor, a: &Tensor, b: &Tensor, value: Scalar) -> Result<Tens
     let dtype = result_type(&operands);
     let t = compute_type(dtype);
     let params = Params { f: [value.to_f64(), 0.0], i: [0, 0] };
-    let kernel: Kernel = for_float_types!(op, t, T => kernel3!(T, T, T => T, |p, x, a, b| x + (p.f[0] as T) * (a / b)));
+    let kernel: Kernel =
+        for_float_types!(op, t, T => kernel3!(T, T, T => T, |p, x, a, b| x + (p.f[0] as T) * (a / b)));
     apply(op, kernel, &params, &operands, t, t, dtype, Cost::Cheap, None)
 }

@@ -143,14 +143,17 @@ fn kernel_of(op: Unary, dtype: DType) -> Result<(Kernel, Cost)> {
             }
         };
     }
-    use Cost::{Cheap, Heavy, Scalar as Library};
+    use Cost::{Cheap, Heavy, Over, Scalar as Library};
     Ok(match op {
         Unary::Neg => (any!(T, |a: T| a.n_neg()), Cheap),
         Unary::Abs => (any!(T, |a: T| a.n_abs()), Cheap),
         Unary::Sign => (any!(T, |a: T| a.n_sign()), Cheap),
         Unary::Square => (any!(T, |a: T| a.n_mul(a)), Cheap),
         // Written so that NaN stays.
-        Unary::Relu => (any!(T, |a: T| if a < T::default() { T::default() } else { a }), Cheap),
+        Unary::Relu => (
+            for_compute_types!(name, dtype, T => kernel1!(over1, T => T, |_p, a| if a < T::default() { T::default() } else { a })),
+            Over,
+        ),
         Unary::BitwiseNot => (
             match dtype {
                 DType::Bool => kernel1!(map1, Bool => Bool, |_p, a| Bool(a.0 ^ 1)),
@@ -196,23 +199,24 @@ fn kernel_of(op: Unary, dtype: DType) -> Result<(Kernel, Cost)> {
         Unary::Logit => (float!(map1, |a: T| (a / (1.0 - a)).vln()), Heavy),
         Unary::Sin => (
             for_float_types!(name, dtype, T => kernel1!(map1_rare, T => T, |_p, a| a.vsin(),
-                rare |r| !(r.vabs() <= T::TRIG_LIMIT), r.sin())),
+                rare |r| r.vabs() > T::TRIG_LIMIT || r.is_nan(), r.sin())),
             Heavy,
         ),
         Unary::Cos => (
             for_float_types!(name, dtype, T => kernel1!(map1_rare, T => T, |_p, a| a.vcos(),
-                rare |r| !(r.vabs() <= T::TRIG_LIMIT), r.cos())),
+                rare |r| r.vabs() > T::TRIG_LIMIT || r.is_nan(), r.cos())),
             Heavy,
         ),
-        Unary::Tan => (float!(plain1, |a: T| a.tan()), Library),
-        Unary::Asin => (float!(plain1, |a: T| a.asin()), Library),
-        Unary::Acos => (float!(plain1, |a: T| a.acos()), Library),
-        Unary::Atan => (float!(plain1, |a: T| a.atan()), Library),
-        Unary::Sinh => (float!(plain1, |a: T| a.sinh()), Library),
-        Unary::Cosh => (float!(plain1, |a: T| a.cosh()), Library),
-        Unary::Asinh => (float!(plain1, |a: T| a.asinh()), Library),
-        Unary::Acosh => (float!(plain1, |a: T| a.acosh()), Library),
-        Unary::Atanh => (float!(plain1, |a: T| a.atanh()), Library),
+        // By way of float64: the library's float32 versions are up to 5 ulp off.
+        Unary::Tan => (float!(plain1, |a: T| (a as f64).tan() as T), Library),
+        Unary::Asin => (float!(plain1, |a: T| (a as f64).asin() as T), Library),
+        Unary::Acos => (float!(plain1, |a: T| (a as f64).acos() as T), Library),
+        Unary::Atan => (float!(plain1, |a: T| (a as f64).atan() as T), Library),
+        Unary::Sinh => (float!(plain1, |a: T| (a as f64).sinh() as T), Library),
+        Unary::Cosh => (float!(plain1, |a: T| (a as f64).cosh() as T), Library),
+        Unary::Asinh => (float!(plain1, |a: T| (a as f64).asinh() as T), Library),
+        Unary::Acosh => (float!(plain1, |a: T| (a as f64).acosh() as T), Library),
+        Unary::Atanh => (float!(plain1, |a: T| (a as f64).atanh() as T), Library),
         Unary::Erfinv => (float!(plain1, |a: T| math::erfinv(a as f64) as T), Library),
         Unary::Lgamma => (float!(plain1, |a: T| libm::lgamma(a as f64) as T), Library),
         Unary::Digamma => (float!(plain1, |a: T| math::digamma(a as f64) as T), Library),

@@ -3,7 +3,6 @@
 //! The three passes are one closed family: each is bilinear, and its derivatives are the other two.
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
-mod gemm;
 mod implicit_gemm;
 mod lowered;
 mod outer;

@@ -31,7 +31,6 @@ struct Plan<'a, T> {
     /// Images that share a sum, and images whose pixels share a tile.
     images_a_part: usize,
     images_a_tile: usize,
-    panels_a_task: usize,
 }
 
 // SAFETY: the inputs are read only, each task writes its own sums, and all outlive the call.
@@ -79,7 +78,6 @@ pub(super) unsafe fn weight_grad<T: Float>(
         panels,
         images_a_part,
         images_a_tile,
-        panels_a_task,
     };
     let chunk = CHUNK.min(band * geo.ow * images_a_tile);
     let gathered = if images_a_tile > 1 { geo.og * chunk } else { 0 };

@@ -1,11 +1,11 @@
 //! Convolution as matrix products with a tile of patches at a time: any stride, padding, dilation
 //! and groups. The tile and its workspace stay in the second-level cache.
 
-use super::gemm::{GemmElement, gemm};
 use super::patches::{Tile, Tiling, col2im, im2col};
 use super::{Failure, Geometry};
 use crate::error::Result;
 use crate::memory;
+use crate::ops::matmul::{GemmElement, gemm};
 use crate::parallel::{SendPtr, for_each};
 use std::ops::Range;
 

@@ -3,10 +3,12 @@
 //! The three passes are one closed family: each is bilinear, and its derivatives are the other two.
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
-mod gemm;
 mod implicit_gemm;
 mod lowered;
+mod outer;
+mod panel;
 mod patches;
+mod scatter;
 
 use self::implicit_gemm::Weights;
 use crate::dtype::DType;
@@ -161,6 +163,10 @@ pub(crate) enum Algorithm {
     Lowered,
     /// The same product with the patches formed a panel at a time in registers: small weights.
     ImplicitGemm,
+    /// The input's gradient tap by tap, added where the tap lies: small weights.
+    Scatter,
+    /// The weight's gradient as outer products over pixels: small weights.
+    OuterProduct,
 }
 
 /// Which pass is asked for.
@@ -178,16 +184,13 @@ pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
     let small = g.o / g.spec.groups * g.cg * g.kh * g.kw * dtype.size() <= IMPLICIT_WEIGHTS;
     match pass {
         Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
-        // As a convolution of the output's gradient with a window at every input.
-        Pass::InputGrad
-            if small
-                && g.spec.stride == [1, 1]
-                && g.h * g.w >= IMPLICIT_PIXELS
-                && g.h * g.w * 2 <= g.oh * g.ow * 3
-                && g.input_grad_geometry().is_some() =>
-        {
-            Algorithm::ImplicitGemm
+        // As a convolution of the output's gradient, with a window at every input: only where that
+        // does not do many more products than there are.
+        Pass::InputGrad if small && g.h * g.w >= IMPLICIT_PIXELS && g.input_grad_geometry().is_some() => {
+            if g.h * g.w * 2 <= g.oh * g.ow * 3 { Algorithm::ImplicitGemm } else { Algorithm::Scatter }
         }
+        Pass::InputGrad if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::Scatter,
+        Pass::WeightGrad if small => Algorithm::OuterProduct,
         _ => Algorithm::Lowered,
     }
 }
@@ -281,11 +284,11 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
             // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
             unsafe {
                 match choose(&geo, Pass::Forward, x.dtype()) {
-                    Algorithm::Lowered => lowered::forward::<T>(&geo, x.ptr(), w.ptr(), bias, out.ptr())?,
                     Algorithm::ImplicitGemm => {
                         let order = Weights::Forward;
                         implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
                     }
+                    _ => lowered::forward::<T>(&geo, x.ptr(), w.ptr(), bias, out.ptr())?,
                 }
             }
         }
@@ -314,6 +317,7 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
                         let order = Weights::Flipped;
                         implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
                     }
+                    (Algorithm::Scatter, _) => scatter::input_grad::<T>(OP, &geo, g.ptr(), w.ptr(), dx.ptr())?,
                     _ => lowered::input_grad::<T>(&geo, g.ptr(), w.ptr(), dx.ptr())?,
                 }
             }
@@ -337,6 +341,7 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
         // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
         unsafe {
             match choose(&geo, Pass::WeightGrad, g.dtype()) {
+                Algorithm::OuterProduct => outer::weight_grad::<T>(OP, &geo, g.ptr(), x.ptr(), dw.ptr())?,
                 _ => lowered::weight_grad::<T>(&geo, g.ptr(), x.ptr(), dw.ptr())?,
             }
         }

@@ -87,9 +87,14 @@ def op(forward: Any = None, *, outputs: int = 1) -> Any:
     if forward is None:
         return lambda f: op(f, outputs=outputs)
     made = Op(forward.__name__.rstrip("_"), outputs)
+    code = forward.__code__
+    names: tuple[str, ...] = code.co_varnames[1 : code.co_argcount]
+    defaults: tuple[Any, ...] = forward.__defaults__ or ()
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        out, saved = forward(_core, *args, **kwargs)
+        if kwargs:
+            args = _positional(made.name, names, defaults, args, kwargs)
+        out, saved = forward(_core, *args)
         if needs_grad(args):
             record(made, args, out, saved)
         return out
@@ -104,6 +109,30 @@ def op(forward: Any = None, *, outputs: int = 1) -> Any:
     call.op = made  # pyright: ignore[reportFunctionMemberAccess]
     call.vjp = vjp  # pyright: ignore[reportFunctionMemberAccess]
     return call
+
+
+# PyTorch's names for what the formulas here call x and y.
+_ALIASES = {"x": ("input",), "y": ("other", "exponent", "mat2"), "w": ("weight",), "b": ("bias",)}
+
+
+def _positional(
+    name: str, names: tuple[str, ...], defaults: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """All arguments by position: the tape looks for tensors there."""
+    full = list(args)
+    first_default = len(names) - len(defaults)
+    for i in range(len(args), len(names)):
+        known = (names[i], *_ALIASES.get(names[i], ()))
+        given = [n for n in known if n in kwargs]
+        if given:
+            full.append(kwargs.pop(given[0]))
+        elif i >= first_default:
+            full.append(defaults[i - first_default])
+        else:
+            raise TypeError(f"{name}: missing argument {known[-1]!r}")
+    if kwargs:
+        raise TypeError(f"{name}: unexpected argument {next(iter(kwargs))!r}, expected {', '.join(names)}")
+    return tuple(full)
 
 
 def edge(t: Tensor) -> tuple[Node | Tensor, int]:

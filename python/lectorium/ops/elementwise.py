@@ -386,3 +386,25 @@ bitwise_left_shift, bitwise_right_shift = _core.bitwise_left_shift, _core.bitwis
 floor_divide = _core.floor_divide
 isnan, isinf, isfinite, signbit = _core.isnan, _core.isinf, _core.isfinite, _core.signbit
 digamma = _core.digamma
+
+
+@op
+def to_gpu(k: Any, x: Any) -> Any:
+    """A copy on the GPU."""
+    return k.to_gpu(x), ()
+
+
+@to_gpu.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.to_cpu(g),)
+
+
+@op
+def to_cpu(k: Any, x: Any) -> Any:
+    """A copy on the CPU."""
+    return k.to_cpu(x), ()
+
+
+@to_cpu.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.to_gpu(g),)

@@ -5,7 +5,7 @@ use crate::tensor::PyTensor;
 use lectorium::{DType, Error, Layout, Storage, Strides, Tensor};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::Arc;
 
 fn typestr(dtype: DType) -> Option<&'static str> {
@@ -108,8 +108,46 @@ pub fn array_handle(py: Python<'_>, x: crate::args::T) -> PyResult<ArrayHandle> 
     Ok(ArrayHandle(x.0))
 }
 
+/// The bytes of a row-major tensor.
+#[pyfunction]
+pub fn to_bytes<'py>(py: Python<'py>, x: crate::args::T) -> PyResult<Bound<'py, PyBytes>> {
+    let t = lectorium::ops::copy::contiguous("to_bytes", &x.0).map_err(|e| to_python(py, e))?;
+    let start = t.layout().offset() * t.dtype().size();
+    // SAFETY: a contiguous tensor's elements lie within its storage.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(t.storage().ptr().add(start).cast_const(), t.numel() * t.dtype().size()) };
+    Ok(PyBytes::new(py, bytes))
+}
+
+/// A tensor with a copy of `data`, which holds exactly its elements.
+#[pyfunction]
+pub fn from_bytes<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    size: Vec<i64>,
+    dtype: crate::args::D,
+) -> PyResult<Bound<'py, PyTensor>> {
+    let size = crate::args::sizes("from_bytes", &size)?;
+    let made = Tensor::empty("from_bytes", &size, dtype.0).and_then(|t| {
+        if t.numel() * dtype.0.size() != data.len() {
+            let text = format!("{} bytes do not hold shape {size:?} of {}", data.len(), dtype.0);
+            return Err(Error::value("from_bytes", text));
+        }
+        let bool_bytes = dtype.0 == DType::Bool && data.iter().any(|&b| b > 1);
+        if bool_bytes {
+            return Err(Error::value("from_bytes", "a bool is a byte of 0 or 1; the data has others"));
+        }
+        // SAFETY: fresh storage of exactly data.len() bytes.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), t.storage().ptr(), data.len()) };
+        Ok(t)
+    });
+    PyTensor::wrap(py, made.map_err(|e| to_python(py, e))?)
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<ArrayHandle>()?;
     m.add_function(pyo3::wrap_pyfunction!(from_array_interface, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(to_bytes, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(from_bytes, m)?)?;
     m.add_function(pyo3::wrap_pyfunction!(array_handle, m)?)
 }

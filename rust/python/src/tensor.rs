@@ -235,8 +235,8 @@ impl PyTensor {
     fn _hooks(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.hooks.as_ref().map(|h| h.clone_ref(py))
     }
-    #[setter]
-    fn set__hooks(&mut self, value: Option<Py<PyAny>>) {
+    #[setter(_hooks)]
+    fn set_hooks(&mut self, value: Option<Py<PyAny>>) {
         self.hooks = value;
     }
     #[getter]

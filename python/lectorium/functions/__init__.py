@@ -1,0 +1,1 @@
+"""Functions of tensors under PyTorch's names: ``lt.cat``, ``lt.max`` … and the methods made of them."""

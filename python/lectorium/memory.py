@@ -1,0 +1,34 @@
+"""What the buffer pool holds."""
+
+from __future__ import annotations
+
+from . import _core
+
+
+def stats() -> dict[str, int]:
+    """Bytes ``in_use``, their ``peak``, ``cached`` (free, kept) and the ``limit`` of that; pool hits and misses.
+
+    Example:
+        >>> lt.memory.stats()["in_use"] >= 0
+        True
+    """
+    return _core.memory_stats()
+
+
+def reset_peak() -> None:
+    """Lets ``peak`` start again from what is in use now."""
+    _core.memory_reset_peak()
+
+
+def trim(keep: int = 0) -> None:
+    """Gives free memory back to the system until at most ``keep`` bytes are cached."""
+    if keep < 0:
+        raise ValueError(f"trim: keep must not be negative, got {keep}")
+    _core.memory_trim(keep)
+
+
+def set_limit(nbytes: int) -> None:
+    """How many free bytes the pool may keep."""
+    if nbytes < 0:
+        raise ValueError(f"set_limit: the limit must not be negative, got {nbytes}")
+    _core.memory_set_limit(nbytes)

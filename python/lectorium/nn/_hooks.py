@@ -1,0 +1,240 @@
+"""Functions that users hang on modules: before and after ``forward``, and in the backward pass."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .._core import Tensor
+from ..autograd.function import Function
+
+_ids = itertools.count()
+
+
+class HookDict(dict[int, Any]):
+    """A dict that can be referred to weakly: a handle does not keep its module alive."""
+
+
+class RemovableHandle:
+    """Takes a hook away again: with ``remove()``, or at the end of a ``with`` block."""
+
+    def __init__(self, hooks: HookDict) -> None:
+        self.id = next(_ids)
+        self._hooks = weakref.ref(hooks)
+
+    def remove(self) -> None:
+        """The hook is not called any more; a second time does nothing."""
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+class Hooks:
+    """The part of ``Module`` that registers and runs hooks."""
+
+    # True from the first hook on; until then a call goes straight to forward.
+    _hooked = False
+    _hooks_before: HookDict
+    _hooks_after: HookDict
+    _hooks_backward: HookDict
+    _hooks_backward_before: HookDict
+    forward: Callable[..., Any]
+
+    def _init_hooks(self) -> None:
+        d = self.__dict__
+        d["_hooks_before"] = d["_hooks_after"] = d["_hooks_backward"] = d["_hooks_backward_before"] = None
+
+    def _add_hook(self, kind: str, entry: Any, prepend: bool) -> RemovableHandle:
+        d = self.__dict__
+        if d.get(kind) is None:
+            d[kind] = HookDict()
+        hooks: HookDict = d[kind]
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = entry
+        if prepend:
+            others = [(i, h) for i, h in hooks.items() if i != handle.id]
+            hooks.clear()
+            hooks[handle.id] = entry
+            hooks.update(others)
+        d["_hooked"] = True
+        return handle
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, args)`` runs before ``forward``; what it returns (if not None) replaces the arguments.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs)`` and returns None or both.
+
+        Example:
+            >>> m = lt.nn.ReLU()
+            >>> handle = m.register_forward_pre_hook(lambda module, args: (args[0] - 1,))
+            >>> m(lt.tensor([1.5]))
+            tensor([0.5000])
+        """
+        return self._add_hook("_hooks_before", (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """``hook(module, args, output)`` runs after ``forward``; what it returns (if not None) replaces the output.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``; with ``always_call`` it runs (with
+        output None) also when ``forward`` raises.
+
+        Example:
+            >>> seen = []
+            >>> m = lt.nn.Linear(3, 2)
+            >>> handle = m.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+            >>> _ = m(lt.zeros(4, 3))
+            >>> seen
+            [(4, 2)]
+        """
+        return self._add_hook("_hooks_after", (hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(module, grad_input, grad_output)`` runs when the gradients of the module's inputs are known.
+
+        What it returns (if not None) replaces ``grad_input``.
+        """
+        return self._add_hook("_hooks_backward", hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(module, grad_output)`` runs when the gradients of the outputs are known and may replace them."""
+        return self._add_hook("_hooks_backward_before", hook, prepend)
+
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in list((self._hooks_before or {}).values()):
+            if with_kwargs:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not (isinstance(changed, tuple) and len(changed) == 2):
+                        raise RuntimeError("forward pre-hook: with kwargs it must return None or (args, kwargs)")
+                    args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        both = _BackwardHooks(self) if self._hooks_backward or self._hooks_backward_before else None
+        if both is not None:
+            args = both.watch_inputs(args)
+        try:
+            output = self.forward(*args, **kwargs)
+        except Exception:
+            for hook, with_kwargs, always in list((self._hooks_after or {}).values()):
+                if always:
+                    _ = hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
+            raise
+        for hook, with_kwargs, _always in list((self._hooks_after or {}).values()):
+            changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+            if changed is not None:
+                output = changed
+        return output if both is None else both.watch_outputs(output)
+
+
+class _BackwardHooks:
+    """One call's identity operations around a module, in whose backward passes the hooks run."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.hooks = list((module._hooks_backward or {}).values())
+        self.pre_hooks = list((module._hooks_backward_before or {}).values())
+        self.grad_output: tuple[Any, ...] | None = None
+        self.inputs = 0
+        self.watched: list[int] = []
+
+    def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.inputs = len(args)
+        self.watched = [i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad]
+        if not self.watched or not self.hooks:
+            self.watched = []
+            return args
+        aliases = _identity(self._on_inputs, [args[i] for i in self.watched])
+        changed = list(args)
+        for i, alias in zip(self.watched, aliases, strict=True):
+            changed[i] = alias
+        return tuple(changed)
+
+    def watch_outputs(self, output: Any) -> Any:
+        parts: list[Any] = [output] if isinstance(output, Tensor) else output
+        if not isinstance(parts, (list, tuple)):
+            return output
+        where = [i for i, p in enumerate(parts) if isinstance(p, Tensor) and p.requires_grad]
+        if not where:
+            return output
+        total = len(parts)
+
+        def on_outputs(grads: tuple[Any, ...]) -> tuple[Any, ...]:
+            full: list[Any] = [None] * total
+            for i, g in zip(where, grads, strict=True):
+                full[i] = g
+            current = tuple(full)
+            for hook in self.pre_hooks:
+                changed = hook(self.module, current)
+                if changed is not None:
+                    current = changed if isinstance(changed, tuple) else (changed,)
+            self.grad_output = current
+            if not self.watched:
+                # No input wants a gradient, so nothing else tells when the module is done.
+                for hook in self.hooks:
+                    _ = hook(self.module, (None,) * self.inputs, current)
+            return tuple(current[i] for i in where)
+
+        aliases = _identity(on_outputs, [parts[i] for i in where])
+        if isinstance(output, Tensor):
+            return aliases[0]
+        changed = list(parts)
+        for i, alias in zip(where, aliases, strict=True):
+            changed[i] = alias
+        if hasattr(output, "_fields"):
+            return type(output)(*changed)
+        return type(output)(changed)
+
+    def _on_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        full: list[Any] = [None] * self.inputs
+        for i, g in zip(self.watched, grads, strict=True):
+            full[i] = g
+        current = tuple(full)
+        for hook in self.hooks:
+            changed = hook(self.module, current, self.grad_output)
+            if changed is not None:
+                changed = changed if isinstance(changed, tuple) else (changed,)
+                if len(changed) != self.inputs:
+                    raise RuntimeError(
+                        f"full backward hook: returned {len(changed)} gradients, expected {self.inputs}, one an input"
+                    )
+                current = changed
+        return tuple(current[i] for i in self.watched)
+
+
+def _identity(callback: Callable[[tuple[Any, ...]], tuple[Any, ...]], tensors: list[Tensor]) -> tuple[Tensor, ...]:
+    """Aliases of the tensors; their gradients pass through ``callback`` on the way back."""
+    return _Identity.apply(callback, *tensors)
+
+
+class _Identity(Function):
+    @staticmethod
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        ctx.set_materialize_grads(False)
+        ctx.callback = args[0]
+        return args[1:]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return None, *ctx.callback(grads)
+
+
+__all__ = ["HookDict", "Hooks", "RemovableHandle"]

@@ -1,0 +1,397 @@
+"""The base of all layers and models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import _core
+from .._core import Tensor, dtype as DType
+from ..device import device as Device
+from ._hooks import Hooks, RemovableHandle
+from ._state import State
+from ._tree import Tree
+from .parameter import Buffer, Parameter
+
+Self = TypeVar("Self", bound="Module")
+
+_OPERATION = re.compile(r"([A-Za-z_]\w*)( \(in [^)]*\))?: ", re.ASCII)
+_INTERNAL = frozenset(("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"))
+
+
+class Module(Tree, State, Hooks):
+    """A part of a model: parameters, buffers and other modules, and a ``forward`` that uses them.
+
+    Parameters, buffers and modules that are assigned as attributes are registered under that name. Calling
+    the module calls ``forward``; an error inside names the module by its path.
+
+    Example:
+        >>> class Net(lt.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.fc = lt.nn.Linear(3, 2)
+        ...     def forward(self, x):
+        ...         return lt.nn.functional.relu(self.fc(x))
+        >>> net = Net()
+        >>> net
+        Net(
+          (fc): Linear(in_features=3, out_features=2, bias=True)
+        )
+        >>> [name for name, _ in net.named_parameters()]
+        ['fc.weight', 'fc.bias']
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _non_persistent_buffers_set: set[str]
+
+    def __init__(self) -> None:
+        d = self.__dict__
+        d["training"] = True
+        d["_parameters"] = {}
+        d["_buffers"] = {}
+        d["_non_persistent_buffers_set"] = set()
+        d["_modules"] = {}
+        self._init_hooks()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; to be written by the subclass."""
+        raise NotImplementedError(f"{type(self).__name__}: the subclass must define forward(...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self._hooked:
+                return self._call_with_hooks(args, kwargs)
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            _say_where(error, self)
+            raise
+
+    # Attributes.
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is not in the object or its class.
+        d = self.__dict__
+        for kind in ("_parameters", "_modules", "_buffers"):
+            members = d.get(kind)
+            if members is None:
+                break
+            if name in members:
+                return members[name]
+        if name in _INTERNAL and name not in d:
+            raise AttributeError(
+                f"{type(self).__name__}: Module.__init__() was not called; "
+                f"begin {type(self).__name__}.__init__ with super().__init__()"
+            )
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        d = self.__dict__
+        if isinstance(value, Parameter):
+            self._ready("parameters", name)
+            self._forget(name, "_parameters")
+            self.register_parameter(name, value)
+            return
+        parameters = d.get("_parameters")
+        if parameters is not None and name in parameters:
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: cannot assign {type(value).__name__} as parameter '{name}' "
+                    "(lectorium.nn.Parameter or None expected); to change its values use "
+                    f"lectorium.nn.Parameter(value), or copy_ under no_grad"
+                )
+            parameters[name] = None
+            return
+        modules = d.get("_modules")
+        if isinstance(value, Module):
+            self._ready("module", name)
+            self._forget(name, "_modules")
+            self._modules[name] = value
+            return
+        if modules is not None and name in modules:
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: cannot assign {type(value).__name__} as child module '{name}' "
+                    "(lectorium.nn.Module or None expected)"
+                )
+            modules[name] = None
+            return
+        buffers = d.get("_buffers")
+        if isinstance(value, Buffer) or (buffers is not None and name in buffers):
+            self._ready("buffer", name)
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}: cannot assign {type(value).__name__} as buffer '{name}' "
+                    "(lectorium.Tensor or None expected)"
+                )
+            persistent = value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
+            self._forget(name, "_buffers")
+            self.register_buffer(name, value, persistent)
+            return
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if name in getattr(self, kind):
+                del getattr(self, kind)[name]
+                self._non_persistent_buffers_set.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        names = {*object.__dir__(self), *self._parameters, *self._buffers, *self._modules}
+        return sorted(n for n in names if not n[:1].isdigit())
+
+    def _ready(self, what: str, name: str) -> None:
+        if "_modules" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__}: cannot assign {what} '{name}' before Module.__init__() call; "
+                f"begin {type(self).__name__}.__init__ with super().__init__()"
+            )
+
+    def _forget(self, name: str, keep: str) -> None:
+        """Takes the name from where it was, so that each name is one thing; order stays within a kind."""
+        d = self.__dict__
+        d.pop(name, None)
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if kind != keep:
+                d[kind].pop(name, None)
+        if keep != "_buffers":
+            d["_non_persistent_buffers_set"].discard(name)
+
+    def _check_name(self, what: str, name: Any, members: dict[str, Any]) -> None:
+        self._ready(what, str(name))
+        if not isinstance(name, str):
+            raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f"{what} name can't contain \".\", got: {name}")
+        if name == "":
+            raise KeyError(f'{what} name can\'t be empty string ""')
+        if name not in members and (name in self.__dict__ or hasattr(self, name)):
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Adds a parameter (or None, a place for one) under a name."""
+        self._check_name("parameter", name, self.__dict__.get("_parameters", {}))
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(lectorium.nn.Parameter or None required)"
+            )
+        if param is not None and not param.is_leaf:
+            raise ValueError(
+                f"cannot assign non-leaf Tensor to parameter '{name}'; model parameters must be created explicitly"
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Adds a tensor that is part of the state but not trained; not persistent: not in ``state_dict``.
+
+        Example:
+            >>> m = lt.nn.Module()
+            >>> m.register_buffer("count", lt.zeros(1))
+            >>> m.count
+            tensor([0.])
+        """
+        self._check_name("buffer", name, self.__dict__.get("_buffers", {}))
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (lectorium.Tensor or None required)"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._non_persistent_buffers_set.discard(name)
+        else:
+            self._non_persistent_buffers_set.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Adds a child module under a name."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._check_name("module", name, self.__dict__.get("_modules", {}))
+        self._modules[name] = module
+
+    register_module = add_module
+
+    # All parameters and buffers at once.
+
+    def _apply(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
+        for child in self.children():
+            child._apply(convert)
+        for param in self._parameters.values():
+            if param is not None:
+                _convert_parameter(param, convert)
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = convert(buffer)
+        return self
+
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Calls ``fn`` with every module, children first; for initialising weights.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 2))
+            >>> _ = net.apply(lambda m: isinstance(m, lt.nn.Linear) and lt.nn.init.zeros_(m.bias))
+            >>> net[0].bias.tolist()
+            [0.0, 0.0]
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def to(self: Self, *args: Any, device: Any = None, dtype: DType | None = None, **ignored: Any) -> Self:
+        """Moves parameters and buffers: ``to(device)``, ``to(dtype)`` (floating point ones), ``to(tensor)``.
+
+        Example:
+            >>> lt.nn.Linear(2, 1).to(lt.float64).weight.dtype
+            lectorium.float64
+        """
+        for a in args:
+            if isinstance(a, DType):
+                dtype = a
+            elif isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device_type
+            elif isinstance(a, (str, Device)):
+                device = a
+            elif a is not None and not isinstance(a, bool):
+                raise TypeError(f"to: expected a device, a dtype or a tensor, got {type(a).__name__}")
+        unknown = ignored.keys() - {"non_blocking", "memory_format", "copy"}
+        if unknown:
+            raise TypeError(f"to: unexpected keyword arguments {sorted(unknown)}")
+        if dtype is not None and not dtype.is_floating_point:
+            raise TypeError(f"to: modules only accept floating point dtypes, got {dtype!r}")
+        where = None if device is None else Device(device).type
+
+        def convert(t: Tensor) -> Tensor:
+            if dtype is not None and t.dtype.is_floating_point and t.dtype is not dtype:
+                t = _core.cast(t, dtype)
+            if where is not None and where != t.device_type:
+                t = _core.to_gpu(t) if where == "gpu" else _core.to_cpu(t)
+            return t
+
+        return self._apply(convert)
+
+    def cpu(self: Self) -> Self:
+        """All parameters and buffers in main memory."""
+        return self.to("cpu")
+
+    def float(self: Self) -> Self:
+        """Floating point parameters and buffers as float32."""
+        return self.to(_core.float32)
+
+    def double(self: Self) -> Self:
+        """Floating point parameters and buffers as float64."""
+        return self.to(_core.float64)
+
+    def half(self: Self) -> Self:
+        """Floating point parameters and buffers as float16."""
+        return self.to(_core.float16)
+
+    def bfloat16(self: Self) -> Self:
+        """Floating point parameters and buffers as bfloat16."""
+        return self.to(_core.bfloat16)
+
+    def type(self: Self, dst_type: DType) -> Self:
+        """Floating point parameters and buffers as ``dst_type``."""
+        return self.to(dst_type)
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Training mode (dropout drops, batch norm uses the batch) for this module and all below."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for m in self.modules():
+            m.__dict__["training"] = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """Evaluation mode: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Whether gradients are computed for all parameters."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters (or fills them with zeros)."""
+        for p in self.parameters():
+            if p.grad is not None:
+                if set_to_none:
+                    p.grad = None
+                else:
+                    p.grad = p.grad.detach()
+                    _core.fill_into(p.grad, 0)
+
+    # How it looks.
+
+    def _get_name(self) -> str:
+        return self.__class__.__name__
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of the repr; to be written by subclasses."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        below = [f"({name}): {_indent(repr(child))}" for name, child in self._modules.items()]
+        if lines and not below and len(lines) == 1:
+            return f"{self._get_name()}({lines[0]})"
+        if lines or below:
+            return f"{self._get_name()}(\n  " + "\n  ".join(lines + below) + "\n)"
+        return f"{self._get_name()}()"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def _convert_parameter(param: Parameter, convert: Callable[[Tensor], Tensor]) -> None:
+    """Points the parameter at converted memory: whoever holds the object (an optimizer) keeps it."""
+    plain = param.detach()
+    changed = convert(plain)
+    grad = param.grad
+    if changed is not plain:
+        param.grad = None
+        param._set_data(changed)
+    if grad is not None:
+        param.grad = convert(grad.detach())
+
+
+def _say_where(error: Exception, module: Module) -> None:
+    """Puts the module's path into the error's text: ``conv2d (in features.3): …``.
+
+    Every module that the error passes on its way out makes the path longer; the outermost comes last.
+    """
+    found: tuple[Any, str] | None = getattr(error, "_module_path", None)
+    if found is None:
+        path = ""
+    else:
+        inner, path = found
+        if inner is module:
+            return
+        name = next((n for n, m in module.named_modules() if m is inner), None)
+        if name is None:
+            return
+        path = f"{name}.{path}" if path else name
+        text = error.args[0] if error.args else None
+        match = _OPERATION.match(text) if isinstance(text, str) else None
+        if match is not None:
+            said = f"{match[1]} (in {path}): {text[match.end() :]}"  # pyright: ignore[reportOptionalSubscript]
+            error.args = (said, *error.args[1:])
+        else:
+            notes: list[str] = getattr(error, "__notes__", [])
+            notes[:] = [n for n in notes if not n.startswith("(in module ")]
+            error.add_note(f"(in module {path})")
+    error._module_path = (module, path)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+__all__ = ["Module", "RemovableHandle"]

@@ -44,7 +44,11 @@ fn cases() -> Vec<Case> {
     [&[7, 5][..], &[4, 3, 6], &[2, 11, 3, 2], &[3, 4, 300], &[9], &[100, 1]]
         .into_iter()
         .map(|shape| {
-            let (n, classes, rest) = if shape.len() == 1 { (1, shape[0], vec![]) } else { (shape[0], shape[1], shape[2..].to_vec()) };
+            let (n, classes, rest) = if shape.len() == 1 {
+                (1, shape[0], vec![])
+            } else {
+                (shape[0], shape[1], shape[2..].to_vec())
+            };
             let inner: usize = rest.iter().product();
             let labels: Vec<i64> = noise(n * inner, 7)
                 .iter()
@@ -53,7 +57,13 @@ fn cases() -> Vec<Case> {
                 .collect();
             let dims: Vec<usize> = if shape.len() == 1 { vec![] } else { [vec![n], rest].concat() };
             let logits = Tensor::from_slice("test", &noise(n * classes * inner, 3), shape).unwrap();
-            Case { logits, target: Tensor::from_slice("test", &labels, &dims).unwrap(), labels, classes, inner }
+            Case {
+                logits,
+                target: Tensor::from_slice("test", &labels, &dims).unwrap(),
+                labels,
+                classes,
+                inner,
+            }
         })
         .collect()
 }
@@ -74,7 +84,8 @@ fn written_out(c: &Case, logits: &[f64], weight: Option<&[f64]>, smoothing: f64)
             let log_sum = (0..c.classes).map(|k| at(k).exp()).sum::<f64>().ln();
             total += w(t as usize);
             let smooth: f64 = (0..c.classes).map(|k| w(k) * (log_sum - at(k))).sum();
-            (1.0 - smoothing) * w(t as usize) * (log_sum - at(t as usize)) + smoothing / c.classes as f64 * smooth
+            (1.0 - smoothing) * w(t as usize) * (log_sum - at(t as usize))
+                + smoothing / c.classes as f64 * smooth
         })
         .collect();
     (losses, total)
@@ -95,23 +106,36 @@ fn cross_entropy_and_its_gradient_follow_pytorchs_definition() {
         let weight_tensor = Tensor::from_slice("test", &weights, &[c.classes]).unwrap();
         for (weighted, smoothing) in [(false, 0.0), (true, 0.0), (false, 0.1), (true, 0.3), (false, 1.0)] {
             for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
-                let what = format!("{:?} weighted {weighted} smoothing {smoothing} {reduction:?}", c.logits.shape());
+                let what =
+                    format!("{:?} weighted {weighted} smoothing {smoothing} {reduction:?}", c.logits.shape());
                 let (w, wt) = (weighted.then_some(&weights[..]), weighted.then_some(&weight_tensor));
                 let loss_at = |logits: &[f64]| {
                     let (losses, total) = written_out(&c, logits, w, smoothing);
                     combined(losses, total, reduction)
                 };
-                let (loss, lp) = cross_entropy(&c.logits, &c.target, wt, IGNORE, smoothing, reduction).unwrap();
+                let (loss, lp) =
+                    cross_entropy(&c.logits, &c.target, wt, IGNORE, smoothing, reduction).unwrap();
                 assert_close(&loss, &loss_at(&values(&c.logits)), 1e-12, &what);
                 let narrow = copy::cast("test", &c.logits, DType::F32).unwrap();
                 let w32 = copy::cast("test", &weight_tensor, DType::F32).unwrap();
-                let (loss32, lp32) = cross_entropy(&narrow, &c.target, weighted.then_some(&w32), IGNORE, smoothing, reduction).unwrap();
+                let (loss32, lp32) =
+                    cross_entropy(&narrow, &c.target, weighted.then_some(&w32), IGNORE, smoothing, reduction)
+                        .unwrap();
                 assert_close(&loss32, &loss_at(&values(&c.logits)), 3e-6, &what);
 
                 let g = Tensor::from_slice("test", &noise(loss.numel(), 5), loss.shape()).unwrap();
                 let dx = cross_entropy_grad(&g, &lp, &c.target, wt, IGNORE, smoothing, reduction).unwrap();
                 let g32 = copy::cast("test", &g, DType::F32).unwrap();
-                let dx32 = cross_entropy_grad(&g32, &lp32, &c.target, weighted.then_some(&w32), IGNORE, smoothing, reduction).unwrap();
+                let dx32 = cross_entropy_grad(
+                    &g32,
+                    &lp32,
+                    &c.target,
+                    weighted.then_some(&w32),
+                    IGNORE,
+                    smoothing,
+                    reduction,
+                )
+                .unwrap();
                 assert_close(&dx32, &values(&dx), 3e-6, &what);
                 if c.logits.numel() > 200 {
                     continue;
@@ -139,13 +163,19 @@ fn nll_loss_is_the_second_half_of_cross_entropy() {
         let weight = Tensor::from_slice("test", &vec![0.5; c.classes], &[c.classes]).unwrap();
         let axis = if c.logits.ndim() == 1 { 0 } else { 1 };
         for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
-            let (want, lp) = cross_entropy(&c.logits, &c.target, Some(&weight), IGNORE, 0.0, reduction).unwrap();
+            let (want, lp) =
+                cross_entropy(&c.logits, &c.target, Some(&weight), IGNORE, 0.0, reduction).unwrap();
             let got = nll_loss(&lp, &c.target, Some(&weight), IGNORE, reduction).unwrap();
             assert_close(&got, &values(&want), 1e-12, "loss");
             let g = Tensor::from_slice("test", &noise(got.numel(), 5), got.shape()).unwrap();
             let want = cross_entropy_grad(&g, &lp, &c.target, Some(&weight), IGNORE, 0.0, reduction).unwrap();
             let d = nll_loss_grad(&g, &lp, &c.target, Some(&weight), IGNORE, reduction).unwrap();
-            assert_close(&softmax::log_softmax_grad(&d, &lp, axis).unwrap(), &values(&want), 1e-12, "gradient");
+            assert_close(
+                &softmax::log_softmax_grad(&d, &lp, axis).unwrap(),
+                &values(&want),
+                1e-12,
+                "gradient",
+            );
         }
     }
 }
@@ -162,7 +192,10 @@ fn a_mean_over_nothing_is_nan_and_a_sum_is_zero() {
     let none = Tensor::from_slice::<i64>("test", &[], &[0]).unwrap();
     let (loss, lp) = cross_entropy(&empty, &none, None, IGNORE, 0.0, Reduction::Mean).unwrap();
     assert!(values(&loss)[0].is_nan());
-    assert_eq!(cross_entropy_grad(&loss, &lp, &none, None, IGNORE, 0.0, Reduction::Mean).unwrap().shape(), [0, 3]);
+    assert_eq!(
+        cross_entropy_grad(&loss, &lp, &none, None, IGNORE, 0.0, Reduction::Mean).unwrap().shape(),
+        [0, 3]
+    );
 }
 
 #[test]
@@ -183,7 +216,9 @@ fn a_label_out_of_range_is_named_with_its_place_and_the_classes() {
 fn wrong_shapes_and_dtypes_are_errors() {
     let scores = Tensor::from_slice("test", &noise(6, 1), &[2, 3]).unwrap();
     let labels = Tensor::from_slice("test", &[0i64, 1], &[2]).unwrap();
-    let ce = |x: &Tensor, t: &Tensor, w: Option<&Tensor>, s: f64| cross_entropy(x, t, w, IGNORE, s, Reduction::Mean).err();
+    let ce = |x: &Tensor, t: &Tensor, w: Option<&Tensor>, s: f64| {
+        cross_entropy(x, t, w, IGNORE, s, Reduction::Mean).err()
+    };
     let three = Tensor::from_slice("test", &[0i64; 3], &[3]).unwrap();
     assert!(matches!(ce(&scores, &three, None, 0.0), Some(Error::Shape { .. })));
     let floats = copy::cast("test", &labels, DType::F32).unwrap();

@@ -75,7 +75,16 @@ const EPS: f64 = 1e-5;
 
 #[test]
 fn batch_norm_agrees_with_float64_for_short_and_long_runs() {
-    for shape in [&[50, 7][..], &[9, 3, 4], &[6, 5, 2, 2], &[4, 300, 3, 3], &[5, 4, 8, 8], &[3, 2, 70, 70], &[200, 1, 30, 31], &[2, 40, 2, 3, 4]] {
+    for shape in [
+        &[50, 7][..],
+        &[9, 3, 4],
+        &[6, 5, 2, 2],
+        &[4, 300, 3, 3],
+        &[5, 4, 8, 8],
+        &[3, 2, 70, 70],
+        &[200, 1, 30, 31],
+        &[2, 40, 2, 3, 4],
+    ] {
         let (x, c) = (tensor(shape, 1), shape[1]);
         let inner: usize = shape[2..].iter().product();
         let (w, b) = (tensor(&[c], 2), tensor(&[c], 3));
@@ -132,7 +141,12 @@ fn batch_norm_gradients_agree_with_differences() {
         assert_close(&db.unwrap(), &differences(&b, &g, &|b| y(&x, &w, b).0), 1e-7, "db");
         let (dx, dw, db) = norm::batch_norm_grad(&g, &x, None, &mean, &rstd, [true, false, true]).unwrap();
         assert!(dw.is_none() && db.is_some());
-        assert_close(&dx.unwrap(), &differences(&x, &g, &|x| norm::batch_norm(x, None, None, EPS).unwrap().0), 1e-7, "dx");
+        assert_close(
+            &dx.unwrap(),
+            &differences(&x, &g, &|x| norm::batch_norm(x, None, None, EPS).unwrap().0),
+            1e-7,
+            "dx",
+        );
     }
 }
 
@@ -161,10 +175,18 @@ fn layer_norm_and_its_gradients_agree_with_float64() {
         let want: Vec<f64> = values(&x)
             .iter()
             .enumerate()
-            .map(|(i, v)| (v - st[i / d].0) / (st[i / d].1 + EPS).sqrt() * values(&w)[i % d] + values(&b)[i % d])
+            .map(|(i, v)| {
+                (v - st[i / d].0) / (st[i / d].1 + EPS).sqrt() * values(&w)[i % d] + values(&b)[i % d]
+            })
             .collect();
-        let y = |x: &Tensor, w: &Tensor, b: &Tensor| norm::layer_norm(x, ndim, Some(w), Some(b), EPS).unwrap();
-        assert_close(&y(&cast(&x, DType::F32), &cast(&w, DType::F32), &cast(&b, DType::F32)).0, &want, 2e-6, "float32");
+        let y =
+            |x: &Tensor, w: &Tensor, b: &Tensor| norm::layer_norm(x, ndim, Some(w), Some(b), EPS).unwrap();
+        assert_close(
+            &y(&cast(&x, DType::F32), &cast(&w, DType::F32), &cast(&b, DType::F32)).0,
+            &want,
+            2e-6,
+            "float32",
+        );
         let (out, mean, rstd) = y(&x, &w, &b);
         assert_close(&out, &want, 1e-12, "float64");
         assert_eq!(mean.shape(), [x.numel() / d]);
@@ -189,7 +211,9 @@ fn layer_norm_sums_weight_gradients_over_many_rows() {
     }
     for (dtype, t) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
         let c = |t: &Tensor| cast(t, dtype);
-        let (dx, dw, db) = norm::layer_norm_grad(&c(&g), &c(&x), 1, None, &c(&mean), &c(&rstd), [false, true, true]).unwrap();
+        let (dx, dw, db) =
+            norm::layer_norm_grad(&c(&g), &c(&x), 1, None, &c(&mean), &c(&rstd), [false, true, true])
+                .unwrap();
         assert!(dx.is_none());
         assert_close(&dw.unwrap(), &want.0, t, "dw");
         assert_close(&db.unwrap(), &want.1, t, "db");
@@ -212,7 +236,8 @@ fn group_norm_and_its_gradients_agree_with_float64() {
                 (v - st[i / d].0) / (st[i / d].1 + EPS).sqrt() * values(&w)[k] + values(&b)[k]
             })
             .collect();
-        let y = |x: &Tensor, w: &Tensor, b: &Tensor| norm::group_norm(x, groups, Some(w), Some(b), EPS).unwrap();
+        let y =
+            |x: &Tensor, w: &Tensor, b: &Tensor| norm::group_norm(x, groups, Some(w), Some(b), EPS).unwrap();
         let (out, mean, rstd) = y(&x, &w, &b);
         assert_close(&out, &want, 1e-12, "y");
         assert_eq!(mean.shape(), [shape[0], groups]);
@@ -255,8 +280,14 @@ fn transposed_and_empty_inputs_work() {
     let x = tensor(&[5, 4, 6], 1);
     let t = x.with_layout(x.layout().permute(&[2, 1, 0]));
     let copied = copy::clone("test", &t).unwrap();
-    assert_eq!(values(&norm::batch_norm(&t, None, None, EPS).unwrap().0), values(&norm::batch_norm(&copied, None, None, EPS).unwrap().0));
-    assert_eq!(values(&norm::layer_norm(&t, 2, None, None, EPS).unwrap().0), values(&norm::layer_norm(&copied, 2, None, None, EPS).unwrap().0));
+    assert_eq!(
+        values(&norm::batch_norm(&t, None, None, EPS).unwrap().0),
+        values(&norm::batch_norm(&copied, None, None, EPS).unwrap().0)
+    );
+    assert_eq!(
+        values(&norm::layer_norm(&t, 2, None, None, EPS).unwrap().0),
+        values(&norm::layer_norm(&copied, 2, None, None, EPS).unwrap().0)
+    );
     for shape in [&[0, 3, 2][..], &[2, 3, 0], &[2, 0, 4]] {
         let x = tensor(shape, 1);
         let (y, mean, rstd) = norm::batch_norm(&x, None, None, EPS).unwrap();

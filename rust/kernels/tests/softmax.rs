@@ -68,7 +68,12 @@ fn softmax_and_its_logarithm_agree_with_float64_along_any_axis() {
                 let y = softmax::softmax(&x, axis as isize).unwrap();
                 assert_eq!(y.dtype(), dtype);
                 assert_close(&y, &want, tolerance, &what);
-                assert_close(&softmax::log_softmax(&x, axis as isize - shape.len() as isize).unwrap(), &logs, 2.0 * tolerance, &what);
+                assert_close(
+                    &softmax::log_softmax(&x, axis as isize - shape.len() as isize).unwrap(),
+                    &logs,
+                    2.0 * tolerance,
+                    &what,
+                );
             }
         }
     }
@@ -82,7 +87,11 @@ fn gradients_agree_with_differences() {
             for log in [false, true] {
                 let f = if log { softmax::log_softmax } else { softmax::softmax };
                 let y = f(&x, axis).unwrap();
-                let dx = if log { softmax::log_softmax_grad(&g, &y, axis) } else { softmax::softmax_grad(&g, &y, axis) };
+                let dx = if log {
+                    softmax::log_softmax_grad(&g, &y, axis)
+                } else {
+                    softmax::softmax_grad(&g, &y, axis)
+                };
                 let (gv, h) = (values(&g), 1e-5);
                 let want: Vec<f64> = (0..x.numel())
                     .map(|i| {
@@ -104,11 +113,13 @@ fn gradients_agree_with_differences() {
 #[test]
 fn masked_and_extreme_scores_are_exact() {
     let inf = f32::INFINITY;
-    let x = Tensor::from_slice("test", &[0.0f32, -inf, 0.0, 1e4, -1e4, 0.0, -inf, -inf, -inf], &[3, 3]).unwrap();
+    let x =
+        Tensor::from_slice("test", &[0.0f32, -inf, 0.0, 1e4, -1e4, 0.0, -inf, -inf, -inf], &[3, 3]).unwrap();
     for x in [x.clone(), x.with_layout(x.layout().permute(&[1, 0]))] {
         let axis = if x.strides()[1] == 1 { 1 } else { 0 };
         let y = softmax::softmax(&x, axis).unwrap();
-        let y = values(&y.with_layout(if axis == 1 { y.layout().clone() } else { y.layout().permute(&[1, 0]) }));
+        let y =
+            values(&y.with_layout(if axis == 1 { y.layout().clone() } else { y.layout().permute(&[1, 0]) }));
         assert_eq!(y[..6], [0.5, 0.0, 0.5, 1.0, 0.0, 0.0]);
         assert!(y[6..].iter().all(|v| v.is_nan()), "as in PyTorch, nothing but -inf has no softmax: {y:?}");
     }
@@ -124,7 +135,10 @@ fn softmax_of_integers_or_a_wrong_axis_is_an_error() {
     assert!(matches!(softmax::softmax(&x, 0), Err(Error::DType { .. })));
     assert!(matches!(softmax::softmax(&tensor(&[2, 2], 1), 2), Err(Error::Index { .. })));
     assert_eq!(softmax::softmax(&tensor(&[3, 0], 1), 1).unwrap().shape(), [3, 0]);
-    assert!(matches!(softmax::softmax_grad(&tensor(&[3, 2], 1), &tensor(&[2, 3], 1), 1), Err(Error::Shape { .. })));
+    assert!(matches!(
+        softmax::softmax_grad(&tensor(&[3, 2], 1), &tensor(&[2, 3], 1), 1),
+        Err(Error::Shape { .. })
+    ));
 }
 
 #[test]
@@ -134,7 +148,12 @@ fn scans_agree_with_float64_along_any_axis() {
             let wide = tensor(shape, 8);
             let a = axis as isize;
             let running = |v: &[f64], f: &dyn Fn(f64, f64) -> f64, start: f64| {
-                v.iter().scan(start, |s, &v| { *s = f(*s, v); Some(*s) }).collect::<Vec<f64>>()
+                v.iter()
+                    .scan(start, |s, &v| {
+                        *s = f(*s, v);
+                        Some(*s)
+                    })
+                    .collect::<Vec<f64>>()
             };
             for (dtype, t) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
                 let x = copy::cast("test", &wide, dtype).unwrap();
@@ -146,7 +165,12 @@ fn scans_agree_with_float64_along_any_axis() {
                     running(&turned, &|s, v| s + v, 0.0).into_iter().rev().collect()
                 });
                 assert_close(&scan::cumsum_reverse(&x, a).unwrap(), &back, t, &what);
-                let logs = lines(&wide, axis, |v| running(&v.iter().map(|v| v.exp()).collect::<Vec<_>>(), &|s, v| s + v, 0.0).iter().map(|v| v.ln()).collect());
+                let logs = lines(&wide, axis, |v| {
+                    running(&v.iter().map(|v| v.exp()).collect::<Vec<_>>(), &|s, v| s + v, 0.0)
+                        .iter()
+                        .map(|v| v.ln())
+                        .collect()
+                });
                 assert_close(&scan::logcumsumexp(&x, a).unwrap(), &logs, t, &what);
                 if shape[axis] < 50 {
                     let products = lines(&wide, axis, |v| running(v, &|s, v| s * v, 1.0));
@@ -169,7 +193,10 @@ fn running_extremes_name_the_latest_of_equals_and_keep_a_nan() {
     assert!(values(&v)[5].is_nan());
     let x = Tensor::from_slice("test", &[5i32, 5, 7, 1], &[4]).unwrap();
     let (v, i) = scan::cummin(&x, 0).unwrap();
-    assert_eq!((values(&v), values(&i), v.dtype()), (vec![5.0, 5.0, 5.0, 1.0], vec![0.0, 1.0, 1.0, 3.0], DType::I32));
+    assert_eq!(
+        (values(&v), values(&i), v.dtype()),
+        (vec![5.0, 5.0, 5.0, 1.0], vec![0.0, 1.0, 1.0, 3.0], DType::I32)
+    );
 }
 
 #[test]
@@ -178,7 +205,9 @@ fn integer_scans_are_int64_and_start_at_minus_infinity_where_logarithms_do() {
     let y = scan::cumsum(&x, 0, None).unwrap();
     assert_eq!((values(&y), y.dtype()), (vec![200.0, 300.0, 303.0], DType::I64));
     assert_eq!(values(&scan::cumprod(&x, 0, Some(DType::F32)).unwrap()), [200.0, 20_000.0, 60_000.0]);
-    let x = Tensor::from_slice("test", &[f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, f64::INFINITY, 1.0], &[5]).unwrap();
+    let x =
+        Tensor::from_slice("test", &[f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, f64::INFINITY, 1.0], &[5])
+            .unwrap();
     let inf = f64::INFINITY;
     assert_eq!(values(&scan::logcumsumexp(&x, 0).unwrap()), [-inf, -inf, 0.0, inf, inf]);
     assert!(matches!(scan::cumsum(&x, 1, None), Err(Error::Index { .. })));

@@ -54,30 +54,51 @@ struct Labels {
 }
 
 impl Labels {
-    fn new(op: &'static str, input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, smoothing: f64) -> Result<Labels> {
+    fn new(
+        op: &'static str,
+        input: &Tensor,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+        ignore_index: i64,
+        smoothing: f64,
+    ) -> Result<Labels> {
         input.expect_cpu(op)?;
         target.expect_cpu(op)?;
         if input.ndim() == 0 {
-            return Err(Error::shape(op, "expected scores of shape [batch, classes, ...] or [classes], got a tensor without axes"));
+            return Err(Error::shape(
+                op,
+                "expected scores of shape [batch, classes, ...] or [classes], got a tensor without axes",
+            ));
         }
         let dims = input.shape();
-        let (n, classes, rest) = if dims.len() == 1 { (1, dims[0], &dims[1..]) } else { (dims[0], dims[1], &dims[2..]) };
-        let expected: Vec<usize> = if dims.len() == 1 { vec![] } else { std::iter::once(n).chain(rest.iter().copied()).collect() };
+        let (n, classes, rest) =
+            if dims.len() == 1 { (1, dims[0], &dims[1..]) } else { (dims[0], dims[1], &dims[2..]) };
+        let expected: Vec<usize> =
+            if dims.len() == 1 { vec![] } else { std::iter::once(n).chain(rest.iter().copied()).collect() };
         if target.shape() != expected.as_slice() {
             return Err(Error::shape(
                 op,
-                format!("target has shape {:?}, expected {expected:?} for scores of shape {dims:?}", target.shape()),
+                format!(
+                    "target has shape {:?}, expected {expected:?} for scores of shape {dims:?}",
+                    target.shape()
+                ),
             ));
         }
         if !target.dtype().is_int() {
-            return Err(Error::dtype(op, format!("target is {}, expected int64 class labels; convert with .long()", target.dtype())));
+            return Err(Error::dtype(
+                op,
+                format!("target is {}, expected int64 class labels; convert with .long()", target.dtype()),
+            ));
         }
         let weights = match weight {
             None => None,
             Some(w) => {
                 w.expect_cpu(op)?;
                 if w.shape() != [classes] {
-                    return Err(Error::shape(op, format!("weight has shape {:?}, expected [{classes}], one weight a class", w.shape())));
+                    return Err(Error::shape(
+                        op,
+                        format!("weight has shape {:?}, expected [{classes}], one weight a class", w.shape()),
+                    ));
                 }
                 let w = copy::contiguous(op, &copy::cast(op, w, DType::F64)?)?;
                 // SAFETY: nobody writes during the call.
@@ -88,7 +109,13 @@ impl Labels {
             return Err(Error::value(op, format!("label_smoothing is {smoothing}, expected 0 to 1")));
         }
         let target = copy::contiguous(op, &copy::cast(op, target, DType::I64)?)?;
-        let labels = Labels { shape: Shape { n, classes, inner: rest.iter().product() }, target, weights, ignore_index, smoothing };
+        let labels = Labels {
+            shape: Shape { n, classes, inner: rest.iter().product() },
+            target,
+            weights,
+            ignore_index,
+            smoothing,
+        };
         labels.check(op)?;
         Ok(labels)
     }
@@ -115,8 +142,11 @@ impl Labels {
                 let most = classes as i64 - 1;
                 Err(Error::index(
                     op,
-                    format!("target {label} at position {place:?} is out of bounds for {classes} classes, \
-                             expected 0 to {most} or ignore_index={}", self.ignore_index),
+                    format!(
+                        "target {label} at position {place:?} is out of bounds for {classes} classes, \
+                             expected 0 to {most} or ignore_index={}",
+                        self.ignore_index
+                    ),
                 ))
             }
         }
@@ -151,14 +181,20 @@ fn sample_group(s: Shape) -> usize {
 }
 
 /// The losses of all samples from log-probabilities, combined.
-fn combine<T: Float>(op: &'static str, log_probs: &Tensor, labels: &Labels, reduction: Reduction) -> Result<Tensor> {
+fn combine<T: Float>(
+    op: &'static str,
+    log_probs: &Tensor,
+    labels: &Labels,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let s = labels.shape;
     let samples = s.samples();
     let each = Tensor::empty(op, labels.target.shape(), T::DTYPE)?;
     let group = sample_group(s);
     let tasks = samples.div_ceil(group);
     let partial = memory::allocate(op, tasks * 8)?;
-    let (lp, to, sums) = (SendPtr(log_probs.ptr::<T>()), SendPtr(each.ptr::<T>()), SendPtr(partial.as_ptr().cast::<f64>()));
+    let (lp, to, sums) =
+        (SendPtr(log_probs.ptr::<T>()), SendPtr(each.ptr::<T>()), SendPtr(partial.as_ptr().cast::<f64>()));
     let (target, spread, sharp) = (labels.target(), labels.spread(), 1.0 - labels.smoothing);
     for_each(tasks, |task| {
         let mut total = 0.0;
@@ -198,7 +234,14 @@ fn combine<T: Float>(op: &'static str, log_probs: &Tensor, labels: &Labels, redu
 
 /// Softmax cross entropy of scores `[N, C, ...]` (or `[C]`) with class labels `[N, ...]`. Returns the
 /// loss and the log-probabilities.
-pub fn cross_entropy(logits: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, label_smoothing: f64, reduction: Reduction) -> Result<(Tensor, Tensor)> {
+pub fn cross_entropy(
+    logits: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    label_smoothing: f64,
+    reduction: Reduction,
+) -> Result<(Tensor, Tensor)> {
     let op = "cross_entropy";
     let labels = Labels::new(op, logits, target, weight, ignore_index, label_smoothing)?;
     let x = float_input(op, logits)?;
@@ -212,7 +255,10 @@ fn factors<T: Float>(op: &'static str, g: &Tensor, labels: &Labels, reduction: R
     g.expect_cpu(op)?;
     let expected = if reduction == Reduction::None { labels.target.shape() } else { &[][..] };
     if g.shape() != expected {
-        return Err(Error::shape(op, format!("the gradient has shape {:?}, expected {expected:?} as the loss", g.shape())));
+        return Err(Error::shape(
+            op,
+            format!("the gradient has shape {:?}, expected {expected:?} as the loss", g.shape()),
+        ));
     }
     let g = copy::contiguous(op, &copy::cast(op, g, T::DTYPE)?)?;
     // SAFETY: nobody writes during the call.
@@ -266,7 +312,15 @@ multiversion! {
 const WIDTH: usize = 256;
 
 /// The gradient of [`cross_entropy`] for its scores, from the log-probabilities it returned.
-pub fn cross_entropy_grad(g: &Tensor, log_probs: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, label_smoothing: f64, reduction: Reduction) -> Result<Tensor> {
+pub fn cross_entropy_grad(
+    g: &Tensor,
+    log_probs: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    label_smoothing: f64,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let op = "cross_entropy_grad";
     let labels = Labels::new(op, log_probs, target, weight, ignore_index, label_smoothing)?;
     let dtype = log_probs.dtype();
@@ -302,7 +356,7 @@ pub fn cross_entropy_grad(g: &Tensor, log_probs: &Tensor, target: &Tensor, weigh
                         // SAFETY: sample and class are in range; one label a sample.
                         unsafe {
                             let p = to.get().add((image * s.classes + class) * s.inner + column);
-                            *p = *p - scale[j] * T::narrow(sharp * labels.weight(class as i64));
+                            *p -= scale[j] * T::narrow(sharp * labels.weight(class as i64));
                         }
                     }
                 }
@@ -313,7 +367,13 @@ pub fn cross_entropy_grad(g: &Tensor, log_probs: &Tensor, target: &Tensor, weigh
 }
 
 /// The negative of each label's log-probability, weighted and combined.
-pub fn nll_loss(log_probs: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, reduction: Reduction) -> Result<Tensor> {
+pub fn nll_loss(
+    log_probs: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let op = "nll_loss";
     let labels = Labels::new(op, log_probs, target, weight, ignore_index, 0.0)?;
     let x = float_input(op, log_probs)?;
@@ -322,7 +382,14 @@ pub fn nll_loss(log_probs: &Tensor, target: &Tensor, weight: Option<&Tensor>, ig
 }
 
 /// The gradient of [`nll_loss`] for its input, of which only shape and dtype matter.
-pub fn nll_loss_grad(g: &Tensor, input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, reduction: Reduction) -> Result<Tensor> {
+pub fn nll_loss_grad(
+    g: &Tensor,
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let op = "nll_loss_grad";
     let labels = Labels::new(op, input, target, weight, ignore_index, 0.0)?;
     let s = labels.shape;

@@ -244,7 +244,12 @@ pub fn logcumsumexp(x: &Tensor, axis: isize) -> Result<Tensor> {
     copy::cast(op, &out, to)
 }
 
-fn running_extreme<T: Element>(op: &'static str, x: &Tensor, axis: isize, beats: impl Fn(T, T) -> bool + Sync) -> Result<(Tensor, Tensor)> {
+fn running_extreme<T: Element>(
+    op: &'static str,
+    x: &Tensor,
+    axis: isize,
+    beats: impl Fn(T, T) -> bool + Sync,
+) -> Result<(Tensor, Tensor)> {
     let cut = Cut::new(op, x, axis)?;
     let x = copy::contiguous(op, x)?;
     let values = Tensor::empty(op, x.shape(), T::DTYPE)?;
@@ -290,7 +295,7 @@ fn extremes(op: &'static str, x: &Tensor, axis: isize, largest: bool) -> Result<
     let y = copy::cast(op, x, compute)?;
     #[inline(always)]
     fn wins<T: Float>(x: T, a: T, largest: bool) -> bool {
-        let (nan_x, nan_a) = (x.wide().is_nan(), a.wide().is_nan());
+        let (nan_x, nan_a) = (x.is_nan(), a.is_nan());
         nan_x || (!nan_a && if largest { x >= a } else { x <= a })
     }
     let (values, indices) = match compute {

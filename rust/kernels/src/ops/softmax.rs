@@ -1,11 +1,11 @@
 //! Softmax and its logarithm along one axis, and their gradients.
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops::copy;
 use crate::ops::reduce::float::Float;
 use crate::ops::scan::Cut;
 use crate::parallel::{GRAIN, SendPtr, for_each};
-use crate::dtype::DType;
 use crate::tensor::Tensor;
 use crate::{for_float_types, multiversion};
 use std::ops::Range;
@@ -15,7 +15,7 @@ const LANES: usize = 32;
 /// The largest element of a row; NaN wins.
 #[inline(always)]
 pub(crate) fn row_max<T: Float>(x: &[T]) -> T {
-    let up = |a: T, v: T| if (v > a) | (v != v) { v } else { a };
+    let up = |a: T, v: T| if (v > a) | v.is_nan() { v } else { a };
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut top = -T::INFINITY;
     if !chunks.is_empty() {
@@ -25,7 +25,7 @@ pub(crate) fn row_max<T: Float>(x: &[T]) -> T {
                 acc[j] = up(acc[j], c[j]);
             }
         }
-        for v in acc {
+        for v in std::hint::black_box(acc) {
             top = up(top, v);
         }
     }
@@ -38,11 +38,15 @@ pub(crate) fn row_max<T: Float>(x: &[T]) -> T {
 /// The sum of lanes, pairwise.
 #[inline(always)]
 pub(crate) fn lane_sum<T: Float>(acc: [T; LANES]) -> f64 {
+    // By way of memory: the compiler then keeps the lanes in vector registers, which the tree below
+    // would otherwise pull apart.
+    let acc = std::hint::black_box(acc);
     let mut eight = [T::ZERO; 8];
     for j in 0..8 {
         eight[j] = (acc[j] + acc[j + 8]) + (acc[j + 16] + acc[j + 24]);
     }
-    let (a, b) = ((eight[0] + eight[4]) + (eight[2] + eight[6]), (eight[1] + eight[5]) + (eight[3] + eight[7]));
+    let (a, b) =
+        ((eight[0] + eight[4]) + (eight[2] + eight[6]), (eight[1] + eight[5]) + (eight[3] + eight[7]));
     (a + b).wide()
 }
 
@@ -104,7 +108,7 @@ multiversion! {
             } else {
                 let scale = T::narrow(1.0 / sum);
                 for y in y.iter_mut() {
-                    *y = *y * scale;
+                    *y *= scale;
                 }
             }
         }
@@ -128,7 +132,7 @@ multiversion! {
             for i in 0..n {
                 let x = row(i);
                 for j in 0..w {
-                    top[j] = if (x[j] > top[j]) | (x[j] != x[j]) { x[j] } else { top[j] };
+                    top[j] = if (x[j] > top[j]) | x[j].is_nan() { x[j] } else { top[j] };
                 }
             }
             for i in 0..n {
@@ -156,7 +160,7 @@ multiversion! {
                     }
                 } else {
                     for j in 0..w {
-                        y[j] = y[j] * sum[j];
+                        y[j] *= sum[j];
                     }
                 }
             }
@@ -168,7 +172,12 @@ multiversion! {
 const EXP_COST: usize = 4;
 
 /// Calls `rows(range of rows)` or `columns(offset of a matrix, columns)` over the whole tensor, in parallel.
-fn over(cut: &Cut, cost: usize, rows: impl Fn(Range<usize>) + Sync, columns: impl Fn(usize, Range<usize>) + Sync) {
+fn over(
+    cut: &Cut,
+    cost: usize,
+    rows: impl Fn(Range<usize>) + Sync,
+    columns: impl Fn(usize, Range<usize>) + Sync,
+) {
     if cut.inner == 1 {
         let group = (GRAIN / cost / cut.n).clamp(1, cut.outer);
         for_each(cut.outer.div_ceil(group), |g| rows(g * group..((g + 1) * group).min(cut.outer)));
@@ -314,10 +323,16 @@ multiversion! {
 /// An error unless two tensors of an op have one shape and dtype.
 pub(crate) fn same(op: &'static str, a: &str, x: &Tensor, b: &str, y: &Tensor) -> Result<()> {
     if x.shape() != y.shape() {
-        return Err(Error::shape(op, format!("{a} has shape {:?}, expected that of {b}, {:?}", x.shape(), y.shape())));
+        return Err(Error::shape(
+            op,
+            format!("{a} has shape {:?}, expected that of {b}, {:?}", x.shape(), y.shape()),
+        ));
     }
     if x.dtype() != y.dtype() {
-        return Err(Error::dtype(op, format!("{a} is {}, expected the dtype of {b}, {}", x.dtype(), y.dtype())));
+        return Err(Error::dtype(
+            op,
+            format!("{a} is {}, expected the dtype of {b}, {}", x.dtype(), y.dtype()),
+        ));
     }
     Ok(())
 }

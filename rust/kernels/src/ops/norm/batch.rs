@@ -1,6 +1,6 @@
 //! Batch normalisation: one mean and variance a channel (axis 1) over all other axes.
 
-use super::rows::{Moments, affine, dots, input_grad, moments};
+use super::rows::{GRADIENT, Lanes, Moments, SQUARES, SUM, affine, around_pivot, input_grad, moments};
 use super::{channel_vector, expect_vector};
 use crate::error::{Error, Result};
 use crate::ops::copy;
@@ -57,6 +57,9 @@ impl Shape {
 
 /// Columns that short runs are summed in side by side.
 const WIDTH: usize = 512;
+/// Below this length of run a channel is read twice, for its mean and for its variance; longer runs are
+/// read once, in blocks.
+const TWO_PASSES: usize = 512;
 /// Rows added up in the element type before they fold into float64.
 const STEPS: usize = 64;
 
@@ -66,20 +69,45 @@ const STEPS: usize = 64;
 /// # Safety
 /// The pointers reach whole tensors of shape `s`; `pivot` reaches all channels.
 #[inline(always)]
-unsafe fn long_sums<T: Float>(s: Shape, g: *const T, x: *const T, pivot: *const T, c: Range<usize>, n: Range<usize>, out: *mut Moments) {
+unsafe fn long_sums<T: Float>(
+    s: Shape,
+    g: *const T,
+    x: *const T,
+    pivot: *const T,
+    c: Range<usize>,
+    n: Range<usize>,
+    out: *mut Moments,
+) {
     for channel in c {
         let p = *pivot.add(channel);
-        let mut total = Moments::default();
-        for image in n.clone() {
-            let at = (image * s.channels + channel) * s.inner;
-            let run = std::slice::from_raw_parts(x.add(at), s.inner);
-            if g.is_null() {
-                total.add(moments(run, p.wide()));
-            } else {
-                let (sum, squares) = dots(std::slice::from_raw_parts(g.add(at), s.inner), run, p);
-                total.add(Moments { sum, squares });
+        let run = |base: *const T, image: usize| {
+            std::slice::from_raw_parts(base.add((image * s.channels + channel) * s.inner), s.inner)
+        };
+        let total = if !g.is_null() {
+            let mut lanes = Lanes::new();
+            for image in n.clone() {
+                lanes.take::<GRADIENT>(run(g, image), run(x, image), p);
             }
-        }
+            let (sum, squares) = lanes.totals();
+            Moments { sum, squares }
+        } else if s.inner < TWO_PASSES {
+            let (mut sums, mut squares) = (Lanes::new(), Lanes::new());
+            for image in n.clone() {
+                sums.take::<SUM>(run(x, image), run(x, image), p);
+            }
+            let (len, sum) = ((n.len() * s.inner) as f64, sums.totals().0);
+            let center = T::narrow(sum / len);
+            for image in n.clone() {
+                squares.take::<SQUARES>(run(x, image), run(x, image), center);
+            }
+            around_pivot(len, sum, squares.totals().0, center.wide(), p.wide())
+        } else {
+            let mut total = Moments::default();
+            for image in n.clone() {
+                total.add(moments(run(x, image), p.wide()));
+            }
+            total
+        };
         out.add(channel).write(total);
     }
 }
@@ -90,7 +118,15 @@ unsafe fn long_sums<T: Float>(s: Shape, g: *const T, x: *const T, pivot: *const 
 /// # Safety
 /// As for [`long_sums`].
 #[inline(always)]
-unsafe fn short_sums<T: Float>(s: Shape, g: *const T, x: *const T, pivot: *const T, c: Range<usize>, n: Range<usize>, out: *mut Moments) {
+unsafe fn short_sums<T: Float>(
+    s: Shape,
+    g: *const T,
+    x: *const T,
+    pivot: *const T,
+    c: Range<usize>,
+    n: Range<usize>,
+    out: *mut Moments,
+) {
     let block = (WIDTH / s.inner).max(1);
     let mut first = c.start;
     let (mut pivots, mut a, mut b) = ([T::ZERO; WIDTH], [T::ZERO; WIDTH], [0f64; WIDTH]);
@@ -157,13 +193,23 @@ multiversion! {
 }
 
 /// Both sums of every channel. `s` is not empty.
-fn channel_sums<T: Float>(op: &'static str, s: Shape, g: Option<&Tensor>, x: &Tensor, pivot: &Tensor) -> Result<Vec<Moments>> {
+fn channel_sums<T: Float>(
+    op: &'static str,
+    s: Shape,
+    g: Option<&Tensor>,
+    x: &Tensor,
+    pivot: &Tensor,
+) -> Result<Vec<Moments>> {
     let (cuts, group) = (s.cuts(), s.group());
     let (span, groups) = (s.n.div_ceil(cuts), s.channels.div_ceil(group));
     let cuts = s.n.div_ceil(span);
     let partial = memory::allocate(op, cuts * s.channels * size_of::<Moments>())?;
     let to = SendPtr(partial.as_ptr().cast::<Moments>());
-    let (gp, xp, pp) = (SendPtr(g.map_or(std::ptr::null_mut(), |g| g.ptr::<T>())), SendPtr(x.ptr::<T>()), SendPtr(pivot.ptr::<T>()));
+    let (gp, xp, pp) = (
+        SendPtr(g.map_or(std::ptr::null_mut(), |g| g.ptr::<T>())),
+        SendPtr(x.ptr::<T>()),
+        SendPtr(pivot.ptr::<T>()),
+    );
     for_each(cuts * groups, |task| {
         let (cut, k) = (task / groups, task % groups);
         let c = k * group..((k + 1) * group).min(s.channels);
@@ -223,7 +269,15 @@ multiversion! {
     }
 }
 
-fn apply<T: Float>(op: &'static str, s: Shape, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, mean: &[T], rstd: &[T]) -> Result<Tensor> {
+fn apply<T: Float>(
+    op: &'static str,
+    s: Shape,
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    mean: &[T],
+    rstd: &[T],
+) -> Result<Tensor> {
     let out = Tensor::empty(op, x.shape(), T::DTYPE)?;
     if s.is_empty() {
         return Ok(out);
@@ -249,14 +303,22 @@ fn check(op: &'static str, s: Shape, x: &Tensor, named: &[(&str, Option<&Tensor>
 
 /// Normalises by the batch's own statistics. Returns the output, the means and one over the standard
 /// deviations (of the biased variance) of the channels.
-pub fn batch_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn batch_norm(
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<(Tensor, Tensor, Tensor)> {
     let op = "batch_norm";
     let s = Shape::new(op, x)?;
     check(op, s, x, &[("weight", weight), ("bias", bias)])?;
     if s.per_channel() == 1 {
         return Err(Error::value(
             op,
-            format!("Expected more than 1 value per channel when training, got input size {:?}; use a larger batch or .eval()", x.shape()),
+            format!(
+                "Expected more than 1 value per channel when training, got input size {:?}; use a larger batch or .eval()",
+                x.shape()
+            ),
         ));
     }
     let x = copy::contiguous(op, x)?;
@@ -283,10 +345,22 @@ pub fn batch_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, ep
 }
 
 /// Normalises by running statistics.
-pub fn batch_norm_inference(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, running_mean: &Tensor, running_var: &Tensor, eps: f64) -> Result<Tensor> {
+pub fn batch_norm_inference(
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: &Tensor,
+    running_var: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
     let op = "batch_norm";
     let s = Shape::new(op, x)?;
-    let named = [("weight", weight), ("bias", bias), ("running_mean", Some(running_mean)), ("running_var", Some(running_var))];
+    let named = [
+        ("weight", weight),
+        ("bias", bias),
+        ("running_mean", Some(running_mean)),
+        ("running_var", Some(running_var)),
+    ];
     check(op, s, x, &named)?;
     let x = copy::contiguous(op, x)?;
     for_float_types!(op, x.dtype(), T => {
@@ -298,11 +372,21 @@ pub fn batch_norm_inference(x: &Tensor, weight: Option<&Tensor>, bias: Option<&T
 }
 
 /// Moves running statistics towards those of a batch with `n` values a channel, in place.
-pub fn batch_norm_update_running(running_mean: &Tensor, running_var: &Tensor, mean: &Tensor, rstd: &Tensor, momentum: f64, eps: f64, n: usize) -> Result<()> {
+pub fn batch_norm_update_running(
+    running_mean: &Tensor,
+    running_var: &Tensor,
+    mean: &Tensor,
+    rstd: &Tensor,
+    momentum: f64,
+    eps: f64,
+    n: usize,
+) -> Result<()> {
     let op = "batch_norm";
     let dtype = running_mean.dtype();
     let channels = mean.numel();
-    for (name, t) in [("running_mean", running_mean), ("running_var", running_var), ("mean", mean), ("rstd", rstd)] {
+    for (name, t) in
+        [("running_mean", running_mean), ("running_var", running_var), ("mean", mean), ("rstd", rstd)]
+    {
         expect_vector(op, name, t, channels, "channels", dtype)?;
     }
     running_mean.expect_writable(op)?;
@@ -357,7 +441,14 @@ multiversion! {
 }
 
 /// Gradients of [`batch_norm`] for its input, weight and bias, as far as needed.
-pub fn batch_norm_grad(g: &Tensor, x: &Tensor, weight: Option<&Tensor>, mean: &Tensor, rstd: &Tensor, need: [bool; 3]) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+pub fn batch_norm_grad(
+    g: &Tensor,
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    mean: &Tensor,
+    rstd: &Tensor,
+    need: [bool; 3],
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
     let op = "batch_norm_grad";
     let s = Shape::new(op, x)?;
     check(op, s, x, &[("weight", weight), ("mean", Some(mean)), ("rstd", Some(rstd))])?;

@@ -29,10 +29,12 @@ impl Shape {
             ));
         }
         let channels = x.shape()[1];
-        if groups == 0 || channels % groups != 0 {
+        if groups == 0 || !channels.is_multiple_of(groups) {
             return Err(Error::value(
                 op,
-                format!("{channels} channels do not divide into {groups} groups; num_groups must divide the channels"),
+                format!(
+                    "{channels} channels do not divide into {groups} groups; num_groups must divide the channels"
+                ),
             ));
         }
         for (name, t) in named {
@@ -90,7 +92,13 @@ multiversion! {
 
 /// Normalises each of `groups` groups of channels. Returns the output, and the means and one over the
 /// standard deviations, of shape `[batch, groups]`.
-pub fn group_norm(x: &Tensor, groups: usize, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<(Tensor, Tensor, Tensor)> {
     let op = "group_norm";
     let s = Shape::new(op, x, groups, &[("weight", weight), ("bias", bias)])?;
     let x = copy::contiguous(op, x)?;
@@ -143,7 +151,15 @@ multiversion! {
 }
 
 /// Gradients of [`group_norm`] for its input, weight and bias, as far as needed.
-pub fn group_norm_grad(g: &Tensor, x: &Tensor, groups: usize, weight: Option<&Tensor>, mean: &Tensor, rstd: &Tensor, need: [bool; 3]) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+pub fn group_norm_grad(
+    g: &Tensor,
+    x: &Tensor,
+    groups: usize,
+    weight: Option<&Tensor>,
+    mean: &Tensor,
+    rstd: &Tensor,
+    need: [bool; 3],
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
     let op = "group_norm_grad";
     let s = Shape::new(op, x, groups, &[("weight", weight)])?;
     g.expect_cpu(op)?;
@@ -152,7 +168,10 @@ pub fn group_norm_grad(g: &Tensor, x: &Tensor, groups: usize, weight: Option<&Te
         t.expect_cpu(op)?;
         expect_dtype(op, name, t, x.dtype())?;
         if t.shape() != [s.n, groups] {
-            return Err(Error::shape(op, format!("{name} has shape {:?}, expected [{}, {groups}]", t.shape(), s.n)));
+            return Err(Error::shape(
+                op,
+                format!("{name} has shape {:?}, expected [{}, {groups}]", t.shape(), s.n),
+            ));
         }
     }
     let (g, x) = (copy::contiguous(op, g)?, copy::contiguous(op, x)?);

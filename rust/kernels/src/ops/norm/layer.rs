@@ -11,12 +11,21 @@ use crate::tensor::Tensor;
 use crate::{for_float_types, memory, multiversion};
 
 /// Rows and their length.
-fn rows(op: &'static str, x: &Tensor, normalized_ndim: usize, named: &[(&str, Option<&Tensor>)]) -> Result<(usize, usize)> {
+fn rows(
+    op: &'static str,
+    x: &Tensor,
+    normalized_ndim: usize,
+    named: &[(&str, Option<&Tensor>)],
+) -> Result<(usize, usize)> {
     x.expect_cpu(op)?;
     if normalized_ndim == 0 || normalized_ndim > x.ndim() {
         return Err(Error::shape(
             op,
-            format!("normalized_shape has {normalized_ndim} axes, expected 1 to {} for an input of shape {:?}", x.ndim(), x.shape()),
+            format!(
+                "normalized_shape has {normalized_ndim} axes, expected 1 to {} for an input of shape {:?}",
+                x.ndim(),
+                x.shape()
+            ),
         ));
     }
     let (lead, trail) = x.shape().split_at(x.ndim() - normalized_ndim);
@@ -26,7 +35,11 @@ fn rows(op: &'static str, x: &Tensor, normalized_ndim: usize, named: &[(&str, Op
             if t.shape() != trail {
                 return Err(Error::shape(
                     op,
-                    format!("{name} has shape {:?}, expected {trail:?}, the last axes of the input of shape {:?}", t.shape(), x.shape()),
+                    format!(
+                        "{name} has shape {:?}, expected {trail:?}, the last axes of the input of shape {:?}",
+                        t.shape(),
+                        x.shape()
+                    ),
                 ));
             }
             expect_dtype(op, name, t, x.dtype())?;
@@ -71,7 +84,13 @@ multiversion! {
 
 /// Normalises over the last `normalized_ndim` axes. Returns the output, and the means and one over the
 /// standard deviations, one a row.
-pub fn layer_norm(x: &Tensor, normalized_ndim: usize, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn layer_norm(
+    x: &Tensor,
+    normalized_ndim: usize,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<(Tensor, Tensor, Tensor)> {
     let op = "layer_norm";
     let (n, d) = rows(op, x, normalized_ndim, &[("weight", weight), ("bias", bias)])?;
     let x = copy::contiguous(op, x)?;
@@ -141,7 +160,15 @@ multiversion! {
 }
 
 /// Gradients of [`layer_norm`] for its input, weight and bias, as far as needed.
-pub fn layer_norm_grad(g: &Tensor, x: &Tensor, normalized_ndim: usize, weight: Option<&Tensor>, mean: &Tensor, rstd: &Tensor, need: [bool; 3]) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+pub fn layer_norm_grad(
+    g: &Tensor,
+    x: &Tensor,
+    normalized_ndim: usize,
+    weight: Option<&Tensor>,
+    mean: &Tensor,
+    rstd: &Tensor,
+    need: [bool; 3],
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
     let op = "layer_norm_grad";
     let (n, d) = rows(op, x, normalized_ndim, &[("weight", weight)])?;
     g.expect_cpu(op)?;

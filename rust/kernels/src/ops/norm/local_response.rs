@@ -24,7 +24,10 @@ impl Shape {
     fn new(op: &'static str, x: &Tensor, size: usize) -> Result<Shape> {
         x.expect_cpu(op)?;
         if x.ndim() < 2 {
-            return Err(Error::shape(op, format!("expected at least 2 axes, [batch, channels, ...], got shape {:?}", x.shape())));
+            return Err(Error::shape(
+                op,
+                format!("expected at least 2 axes, [batch, channels, ...], got shape {:?}", x.shape()),
+            ));
         }
         if size == 0 {
             return Err(Error::value(op, "size is 0, expected a window of at least 1 channel"));
@@ -90,7 +93,13 @@ multiversion! {
 
 /// As PyTorch: `x / denom^beta` with `denom = k + alpha * (mean of squares over the window)`, zeros
 /// outside. Returns the output and `denom`.
-pub fn local_response_norm(x: &Tensor, size: usize, alpha: f64, beta: f64, k: f64) -> Result<(Tensor, Tensor)> {
+pub fn local_response_norm(
+    x: &Tensor,
+    size: usize,
+    alpha: f64,
+    beta: f64,
+    k: f64,
+) -> Result<(Tensor, Tensor)> {
     let op = "local_response_norm";
     let s = Shape::new(op, x, size)?;
     let x = copy::contiguous(op, x)?;
@@ -134,7 +143,15 @@ multiversion! {
 }
 
 /// The gradient of [`local_response_norm`] for its input.
-pub fn local_response_norm_grad(g: &Tensor, x: &Tensor, y: &Tensor, denom: &Tensor, size: usize, alpha: f64, beta: f64) -> Result<Tensor> {
+pub fn local_response_norm_grad(
+    g: &Tensor,
+    x: &Tensor,
+    y: &Tensor,
+    denom: &Tensor,
+    size: usize,
+    alpha: f64,
+    beta: f64,
+) -> Result<Tensor> {
     let op = "local_response_norm_grad";
     let s = Shape::new(op, x, size)?;
     for (name, t) in [("the gradient", g), ("the output", y), ("denom", denom)] {

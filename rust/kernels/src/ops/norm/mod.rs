@@ -21,14 +21,20 @@ use crate::tensor::Tensor;
 fn expect_vector(op: &'static str, name: &str, t: &Tensor, n: usize, what: &str, dtype: DType) -> Result<()> {
     t.expect_cpu(op)?;
     if t.shape() != [n] {
-        return Err(Error::shape(op, format!("{name} has shape {:?}, expected [{n}] for {n} {what}", t.shape())));
+        return Err(Error::shape(
+            op,
+            format!("{name} has shape {:?}, expected [{n}] for {n} {what}", t.shape()),
+        ));
     }
     expect_dtype(op, name, t, dtype)
 }
 
 fn expect_dtype(op: &'static str, name: &str, t: &Tensor, dtype: DType) -> Result<()> {
     if t.dtype() != dtype {
-        return Err(Error::dtype(op, format!("{name} is {}, expected {dtype} as the input; convert one with .to()", t.dtype())));
+        return Err(Error::dtype(
+            op,
+            format!("{name} is {}, expected {dtype} as the input; convert one with .to()", t.dtype()),
+        ));
     }
     Ok(())
 }

@@ -29,6 +29,94 @@ impl Moments {
     }
 }
 
+/// What [`Lanes`] sum.
+pub(super) const SUM: u8 = 0;
+pub(super) const SQUARES: u8 = 1;
+pub(super) const GRADIENT: u8 = 2;
+
+/// Sums that go on over many runs: in lanes for a while, then in float64.
+pub(super) struct Lanes<T> {
+    acc: [[T; LANES]; 2],
+    /// Lanes of what is left of runs that are no multiple of [`LANES`].
+    tail: [[T; LANES]; 2],
+    pending: usize,
+    total: [f64; 2],
+}
+
+impl<T: Float> Lanes<T> {
+    #[inline(always)]
+    pub fn new() -> Self {
+        Lanes { acc: [[T::ZERO; LANES]; 2], tail: [[T::ZERO; LANES]; 2], pending: 0, total: [0.0; 2] }
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        for (i, total) in self.total.iter_mut().enumerate() {
+            for j in 0..LANES {
+                self.acc[i][j] += self.tail[i][j];
+            }
+            *total += lane_sum(self.acc[i]);
+        }
+        (self.acc, self.tail, self.pending) = ([[T::ZERO; LANES]; 2], [[T::ZERO; LANES]; 2], 0);
+    }
+
+    /// Takes a run: `x`, or `(x - center)^2`, or `g` and `g * (x - center)`. Only the last reads `g`,
+    /// which is as long as `x`.
+    #[inline(always)]
+    pub fn take<const KIND: u8>(&mut self, g: &[T], x: &[T], center: T) {
+        for (g, x) in g.chunks(BLOCK).zip(x.chunks(BLOCK)) {
+            let (gc, gr) = g.as_chunks::<LANES>();
+            let (xc, xr) = x.as_chunks::<LANES>();
+            // Local copies stay in registers during the loop.
+            let [mut a, mut b] = self.acc;
+            for (g, x) in gc.iter().zip(xc) {
+                for j in 0..LANES {
+                    let d = x[j] - center;
+                    match KIND {
+                        SUM => a[j] += x[j],
+                        SQUARES => a[j] += d * d,
+                        _ => {
+                            a[j] += g[j];
+                            b[j] += g[j] * d;
+                        }
+                    }
+                }
+            }
+            self.acc = [a, b];
+            let [a, b] = &mut self.tail;
+            for (((a, b), &g), &x) in a.iter_mut().zip(b).zip(gr).zip(xr) {
+                let d = x - center;
+                match KIND {
+                    SUM => *a += x,
+                    SQUARES => *a += d * d,
+                    _ => {
+                        *a += g;
+                        *b += g * d;
+                    }
+                }
+            }
+            self.pending += xc.len() + 1;
+            if self.pending >= BLOCK / LANES {
+                self.flush();
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn totals(mut self) -> (f64, f64) {
+        self.flush();
+        (self.total[0], self.total[1])
+    }
+}
+
+/// The moments around a pivot, from the sum of `len` values and their squared distances from a rounded
+/// centre: `sum (x-p)^2 = sum (x-c)^2 + 2 (c-p) sum (x-c) + n (c-p)^2`.
+#[inline(always)]
+pub(super) fn around_pivot(len: f64, sum: f64, squares: f64, center: f64, pivot: f64) -> Moments {
+    let (shift, off) = (center - pivot, sum - len * center);
+    Moments { sum: sum - len * pivot, squares: squares + shift * (2.0 * off + len * shift) }
+}
+
 /// The moments of a run. Each block is squared around its own mean, so that float32 cancels nothing;
 /// what lies between blocks is float64.
 #[inline(always)]
@@ -37,33 +125,33 @@ pub(super) fn moments<T: Float>(x: &[T], pivot: f64) -> Moments {
     for block in x.chunks(BLOCK) {
         let len = block.len() as f64;
         let (chunks, rest) = block.as_chunks::<LANES>();
-        let mut acc = [T::ZERO; LANES];
+        let (mut acc, mut tail) = ([T::ZERO; LANES], [T::ZERO; LANES]);
         for c in chunks {
             for j in 0..LANES {
                 acc[j] += c[j];
             }
         }
-        let mut sum = lane_sum(acc);
-        for v in rest {
-            sum += v.wide();
+        tail[..rest.len()].copy_from_slice(rest);
+        for j in 0..LANES {
+            acc[j] += tail[j];
         }
+        let sum = lane_sum(acc);
         let center = T::narrow(sum / len);
-        let mut acc = [T::ZERO; LANES];
+        let (mut acc, mut tail) = ([T::ZERO; LANES], [T::ZERO; LANES]);
         for c in chunks {
             for j in 0..LANES {
                 let d = c[j] - center;
                 acc[j] += d * d;
             }
         }
-        let mut squares = lane_sum(acc);
-        for &v in rest {
-            let d = (v - center).wide();
-            squares += d * d;
+        for (t, &v) in tail.iter_mut().zip(rest) {
+            let d = v - center;
+            *t = d * d;
         }
-        // Around the rounded centre c: sum (x-p)^2 = sum (x-c)^2 + 2 (c-p) sum (x-c) + n (c-p)^2.
-        let (shift, off) = (center.wide() - pivot, sum - len * center.wide());
-        out.sum += sum - len * pivot;
-        out.squares += squares + shift * (2.0 * off + len * shift);
+        for j in 0..LANES {
+            acc[j] += tail[j];
+        }
+        out.add(around_pivot(len, sum, lane_sum(acc), center.wide(), pivot));
     }
     out
 }
@@ -71,26 +159,9 @@ pub(super) fn moments<T: Float>(x: &[T], pivot: f64) -> Moments {
 /// Sums of `g` and of `g * (x - mean)` over a run.
 #[inline(always)]
 pub(super) fn dots<T: Float>(g: &[T], x: &[T], mean: T) -> (f64, f64) {
-    let (mut total, mut total_x) = (0.0, 0.0);
-    for (g, x) in g.chunks(BLOCK).zip(x.chunks(BLOCK)) {
-        let (gc, gr) = g.as_chunks::<LANES>();
-        let (xc, xr) = x.as_chunks::<LANES>();
-        let (mut acc, mut acc_x) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        for (g, x) in gc.iter().zip(xc) {
-            for j in 0..LANES {
-                acc[j] += g[j];
-                acc_x[j] += g[j] * (x[j] - mean);
-            }
-        }
-        let (mut sum, mut sum_x) = (lane_sum(acc), lane_sum(acc_x));
-        for (&g, &x) in gr.iter().zip(xr) {
-            sum += g.wide();
-            sum_x += (g * (x - mean)).wide();
-        }
-        total += sum;
-        total_x += sum_x;
-    }
-    (total, total_x)
+    let mut lanes = Lanes::new();
+    lanes.take::<GRADIENT>(g, x, mean);
+    lanes.totals()
 }
 
 /// As [`dots`] of `g * w`.

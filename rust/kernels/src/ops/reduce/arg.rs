@@ -65,7 +65,7 @@ fn contiguous_run<T: Number, S: Side>(_: PhantomData<S>, x: &[T]) -> (T, usize) 
                     acc[j] = S::pick(acc[j], c[j]);
                 }
             }
-            for v in acc {
+            for v in std::hint::black_box(acc) {
                 top = S::pick(top, v);
             }
         }
@@ -78,14 +78,20 @@ fn contiguous_run<T: Number, S: Side>(_: PhantomData<S>, x: &[T]) -> (T, usize) 
     }
     let start = best_block * BLOCK;
     let block = &x[start..x.len().min(start + BLOCK)];
-    let found = if best.nan() { block.iter().position(|v| v.nan()) } else { block.iter().position(|v| *v == best) };
+    let found =
+        if best.nan() { block.iter().position(|v| v.nan()) } else { block.iter().position(|v| *v == best) };
     (best, start + found.unwrap_or(0))
 }
 
 /// # Safety
 /// The run lies within the tensor and is not empty.
 #[inline(always)]
-unsafe fn any_run<T: Number, S: Side>(side: PhantomData<S>, x: *const T, n: usize, step: isize) -> (T, usize) {
+unsafe fn any_run<T: Number, S: Side>(
+    side: PhantomData<S>,
+    x: *const T,
+    n: usize,
+    step: isize,
+) -> (T, usize) {
     if step == 1 {
         return contiguous_run(side, std::slice::from_raw_parts(x, n));
     }
@@ -167,7 +173,12 @@ multiversion! {
     }
 }
 
-fn typed<T: Number, S: Side>(op: &'static str, x: &Tensor, axis: usize, plan: &Plan) -> Result<(Tensor, Tensor)> {
+fn typed<T: Number, S: Side>(
+    op: &'static str,
+    x: &Tensor,
+    axis: usize,
+    plan: &Plan,
+) -> Result<(Tensor, Tensor)> {
     let values = Tensor::empty(op, &plan.shape, T::DTYPE)?;
     let indices = Tensor::empty(op, &plan.shape, DType::I64)?;
     if plan.outputs == 0 {
@@ -200,11 +211,19 @@ fn typed<T: Number, S: Side>(op: &'static str, x: &Tensor, axis: usize, plan: &P
     }
     let kept_values = memory::allocate(op, cuts * plan.outputs * size_of::<T>())?;
     let kept_indices = memory::allocate(op, cuts * plan.outputs * size_of::<i64>())?;
-    let partial = Best { values: SendPtr(kept_values.as_ptr().cast::<T>()), indices: SendPtr(kept_indices.as_ptr().cast::<i64>()) };
+    let partial = Best {
+        values: SendPtr(kept_values.as_ptr().cast::<T>()),
+        indices: SendPtr(kept_indices.as_ptr().cast::<i64>()),
+    };
     let part = |cut: usize| {
         let at = cut * plan.outputs;
         // SAFETY: the workspaces hold `cuts` times all outputs.
-        unsafe { Best { values: SendPtr(partial.values.get().add(at)), indices: SendPtr(partial.indices.get().add(at)) } }
+        unsafe {
+            Best {
+                values: SendPtr(partial.values.get().add(at)),
+                indices: SendPtr(partial.indices.get().add(at)),
+            }
+        }
     };
     for_each(groups * cuts, |t| {
         let (cut, g) = (t / groups, t % groups);
@@ -270,12 +289,20 @@ fn arg<S: Side>(op: &'static str, x: &Tensor, axis: Option<isize>, keepdim: bool
     }
     x.expect_cpu(op)?;
     if x.numel() == 0 {
-        return Err(Error::index(op, format!("a tensor of shape {:?} has no elements; name an axis that has some", x.shape())));
+        return Err(Error::index(
+            op,
+            format!("a tensor of shape {:?} has no elements; name an axis that has some", x.shape()),
+        ));
     }
     let flat = copy::contiguous(op, x)?;
-    let flat = flat.with_layout(crate::layout::Layout::new([x.numel()][..].into(), [1][..].into(), flat.layout().offset()));
+    let flat = flat.with_layout(crate::layout::Layout::new(
+        [x.numel()][..].into(),
+        [1][..].into(),
+        flat.layout().offset(),
+    ));
     let out = along::<S>(op, &flat, 0, false)?.1;
-    let shape: crate::layout::Dims = if keepdim { x.shape().iter().map(|_| 1).collect() } else { Default::default() };
+    let shape: crate::layout::Dims =
+        if keepdim { x.shape().iter().map(|_| 1).collect() } else { Default::default() };
     Ok(super::reshaped(&out, &shape))
 }
 

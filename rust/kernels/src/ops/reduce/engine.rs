@@ -31,7 +31,7 @@ pub(crate) trait Op: Copy + Send + Sync {
 }
 
 /// Accumulators side by side in registers.
-const LANES: usize = 32;
+const LANES: usize = 64;
 /// Steps a lane takes before it folds into the total: bounds the rounding error.
 const STEPS: usize = 64;
 /// Outputs accumulated side by side when whole rows are reduced.
@@ -88,9 +88,17 @@ fn run<O: Op>(o: O, x: &[O::In], shift: O::Shift) -> O::Total {
                     acc[j] = o.step(acc[j], c[j], shift);
                 }
             }
+            // By way of memory: the compiler then sees consecutive stores and keeps the lanes in
+            // vector registers, which the tree below would otherwise pull apart.
+            let acc = std::hint::black_box(acc);
             for j in 0..8 {
-                let pair = o.join(o.join(acc[j], acc[j + 8]), o.join(acc[j + 16], acc[j + 24]));
-                eight[j] = o.join(eight[j], pair);
+                let mut all = eight[j];
+                for k in 0..LANES / 32 {
+                    let at = 32 * k + j;
+                    let (a, b) = (o.join(acc[at], acc[at + 8]), o.join(acc[at + 16], acc[at + 24]));
+                    all = o.join(all, o.join(a, b));
+                }
+                eight[j] = all;
             }
         }
         let mut four = [o.start(); 4];
@@ -172,7 +180,15 @@ multiversion! {
 /// # Safety
 /// The rows lie within the tensor.
 #[inline(always)]
-unsafe fn add_rows<O: Op>(o: O, lanes: &mut [O::Lane], x: *const O::In, rows: usize, row_step: isize, col_step: isize, shift: &[O::Shift]) {
+unsafe fn add_rows<O: Op>(
+    o: O,
+    lanes: &mut [O::Lane],
+    x: *const O::In,
+    rows: usize,
+    row_step: isize,
+    col_step: isize,
+    shift: &[O::Shift],
+) {
     let w = lanes.len();
     let row = |i: usize| x.wrapping_offset((i as isize).wrapping_mul(row_step));
     if col_step != 1 {
@@ -269,7 +285,13 @@ multiversion! {
 }
 
 /// Reduces `x` as planned. `shift` holds one value an output, where the operation wants it.
-pub(crate) fn reduce<O: Op>(op: &'static str, o: O, x: &Tensor, plan: &Plan, shift: Option<&Tensor>) -> Result<Tensor> {
+pub(crate) fn reduce<O: Op>(
+    op: &'static str,
+    o: O,
+    x: &Tensor,
+    plan: &Plan,
+    shift: Option<&Tensor>,
+) -> Result<Tensor> {
     let out = Tensor::empty(op, &plan.shape, O::Out::DTYPE)?;
     if plan.outputs == 0 {
         return Ok(out);
@@ -283,7 +305,8 @@ pub(crate) fn reduce<O: Op>(op: &'static str, o: O, x: &Tensor, plan: &Plan, shi
     };
     let group = (GRAIN / cost.max(1)).clamp(1, units);
     let groups = units.div_ceil(group);
-    let cuts = if groups >= 16 { 1 } else { (cost / GRAIN).clamp(1, MAX_CUTS / groups).min(plan.count.max(1)) };
+    let cuts =
+        if groups >= 16 { 1 } else { (cost / GRAIN).clamp(1, MAX_CUTS / groups).min(plan.count.max(1)) };
     let span = plan.count.div_ceil(cuts);
     let cuts = if span == 0 { 1 } else { plan.count.div_ceil(span) };
     let block = match cuts {

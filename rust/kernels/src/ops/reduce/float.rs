@@ -1,7 +1,7 @@
 //! What kernels over float32 and float64 share.
 
 use crate::dtype::Element;
-use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 pub(crate) trait Float:
     Element
@@ -11,6 +11,8 @@ pub(crate) trait Float:
     + Div<Output = Self>
     + Neg<Output = Self>
     + AddAssign
+    + SubAssign
+    + MulAssign
 {
     const ZERO: Self;
     const ONE: Self;
@@ -23,6 +25,7 @@ pub(crate) trait Float:
     /// Branch-free, so that loops vectorise; results below the smallest normal number are 0.
     fn exp(self) -> Self;
     fn ln(self) -> Self;
+    fn is_nan(self) -> bool;
 }
 
 macro_rules! float {
@@ -58,6 +61,10 @@ macro_rules! float {
             #[inline(always)]
             fn ln(self) -> Self {
                 <$t>::ln(self)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                <$t>::is_nan(self)
             }
         }
     };

@@ -10,11 +10,11 @@ pub use arg::{argmax, argmin, max_dim, min_dim};
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::for_float_types;
 use crate::layout::{Dims, Layout, normalize_axes};
 use crate::ops::copy;
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
-use crate::for_float_types;
 use engine::reduce;
 use kinds::*;
 use plan::{Plan, compute_type};
@@ -50,11 +50,26 @@ pub(crate) fn reshaped(x: &Tensor, shape: &[usize]) -> Tensor {
 macro_rules! for_numbers {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            DType::U8 => { type $T = u8; $body }
-            DType::I32 => { type $T = i32; $body }
-            DType::I64 => { type $T = i64; $body }
-            DType::F64 => { type $T = f64; $body }
-            _ => { type $T = f32; $body }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            _ => {
+                type $T = f32;
+                $body
+            }
         }
     };
 }
@@ -98,14 +113,17 @@ pub fn mean(x: &Tensor, axes: &[isize], keepdim: bool, dtype: Option<DType>) -> 
         let (what, which) = if dtype.is_some() { ("dtype", "argument") } else { ("input dtype", "input") };
         return Err(Error::dtype(
             "mean",
-            format!("could not infer output dtype: {what} must be a floating point dtype, got {to} as {which}; \
-                     convert with .float() first or pass dtype=float32"),
+            format!(
+                "could not infer output dtype: {what} must be a floating point dtype, got {to} as {which}; \
+                     convert with .float() first or pass dtype=float32"
+            ),
         ));
     }
     let x = readable("mean", &copy::cast("mean", x, to)?)?;
     let plan = Plan::new("mean", &x, axes, keepdim)?;
     let scale = 1.0 / plan.count as f64;
-    let out = for_float_types!("mean", x.dtype(), T => reduce("mean", Sum::<T>::new(scale), &x, &plan, None)?);
+    let out =
+        for_float_types!("mean", x.dtype(), T => reduce("mean", Sum::<T>::new(scale), &x, &plan, None)?);
     copy::cast("mean", &out, to)
 }
 
@@ -115,7 +133,10 @@ fn refuse_empty(op: &'static str, x: &Tensor, axes: &[isize]) -> Result<()> {
         None => Ok(()),
         Some(a) => Err(Error::index(
             op,
-            format!("axis {a} of shape {:?} has no elements, and an empty reduction has no result", x.shape()),
+            format!(
+                "axis {a} of shape {:?} has no elements, and an empty reduction has no result",
+                x.shape()
+            ),
         )),
     }
 }
@@ -126,7 +147,11 @@ pub fn amax(x: &Tensor, axes: &[isize], keepdim: bool) -> Result<Tensor> {
     refuse_empty("amax", x, axes)?;
     let y = readable("amax", x)?;
     let plan = Plan::new("amax", &y, axes, keepdim)?;
-    returned("amax", for_numbers!(y.dtype(), T => reduce("amax", Max::<T>::new(), &y, &plan, None)?), x.dtype())
+    returned(
+        "amax",
+        for_numbers!(y.dtype(), T => reduce("amax", Max::<T>::new(), &y, &plan, None)?),
+        x.dtype(),
+    )
 }
 
 /// The smallest element over axes; not-a-number wins.
@@ -135,7 +160,11 @@ pub fn amin(x: &Tensor, axes: &[isize], keepdim: bool) -> Result<Tensor> {
     refuse_empty("amin", x, axes)?;
     let y = readable("amin", x)?;
     let plan = Plan::new("amin", &y, axes, keepdim)?;
-    returned("amin", for_numbers!(y.dtype(), T => reduce("amin", Min::<T>::new(), &y, &plan, None)?), x.dtype())
+    returned(
+        "amin",
+        for_numbers!(y.dtype(), T => reduce("amin", Min::<T>::new(), &y, &plan, None)?),
+        x.dtype(),
+    )
 }
 
 /// As PyTorch's `any` and `all`: bool, except that uint8 stays uint8.
@@ -258,11 +287,15 @@ pub fn sum_to_shape(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     }
     x.expect_cpu(op)?;
     let lead = x.ndim().wrapping_sub(shape.len());
-    let fits = shape.len() <= x.ndim() && (0..shape.len()).all(|i| shape[i] == x.shape()[lead + i] || shape[i] == 1);
+    let fits =
+        shape.len() <= x.ndim() && (0..shape.len()).all(|i| shape[i] == x.shape()[lead + i] || shape[i] == 1);
     if !fits {
         return Err(Error::shape(
             op,
-            format!("shape {shape:?} does not broadcast to {:?}, so the latter cannot be summed to it", x.shape()),
+            format!(
+                "shape {shape:?} does not broadcast to {:?}, so the latter cannot be summed to it",
+                x.shape()
+            ),
         ));
     }
     let axes: Vec<isize> = (0..x.ndim())

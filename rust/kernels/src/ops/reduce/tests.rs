@@ -1,5 +1,5 @@
 use super::*;
-use crate::dtype::{Bool, Element};
+use crate::dtype::Bool;
 
 /// Values that look random and are the same each time.
 fn noise(n: usize, seed: u64) -> Vec<f64> {
@@ -47,7 +47,9 @@ fn assert_close(got: &Tensor, want: Vec<f64>, tolerance: f64, what: &str) {
 /// Tensors of many layouts, and axes to reduce.
 fn cases() -> Vec<(Tensor, Vec<isize>)> {
     let mut out = Vec::new();
-    for shape in [&[1, 1][..], &[7, 5], &[3, 70], &[130, 3], &[33, 1030], &[1100, 37], &[2, 90_001], &[90_001, 2]] {
+    for shape in
+        [&[1, 1][..], &[7, 5], &[3, 70], &[130, 3], &[33, 1030], &[1100, 37], &[2, 90_001], &[90_001, 2]]
+    {
         let x = floats(shape, shape[0] as u64);
         let t = x.with_layout(x.layout().permute(&[1, 0]));
         for axes in [vec![], vec![0], vec![1], vec![-1], vec![0, 1]] {
@@ -65,7 +67,18 @@ fn cases() -> Vec<(Tensor, Vec<isize>)> {
         x.with_layout(x.layout().select(2, 3).unsqueeze(2).broadcast_to("test", &[5, 6, 4, 9]).unwrap()),
     ];
     for v in views {
-        for axes in [vec![], vec![0], vec![1], vec![2], vec![3], vec![0, 2], vec![0, 2, 3], vec![1, 3], vec![1, 2], vec![0, 1, 2]] {
+        for axes in [
+            vec![],
+            vec![0],
+            vec![1],
+            vec![2],
+            vec![3],
+            vec![0, 2],
+            vec![0, 2, 3],
+            vec![1, 3],
+            vec![1, 2],
+            vec![0, 1, 2],
+        ] {
             out.push((v.clone(), axes));
         }
     }
@@ -86,14 +99,54 @@ fn every_reduction_agrees_with_float64_on_any_layout() {
         // Sums cancel: the tolerance is that of the terms.
         assert_close(&sum(&x, &axes, false, None).unwrap(), each(&total), 1e-6 * n.sqrt(), &what);
         assert_close(&mean(&x, &axes, true, None).unwrap(), each(&|v| total(v) / n), 1e-6, &what);
-        assert_close(&amax(&x, &axes, false).unwrap(), each(&|v| v.iter().copied().fold(f64::MIN, f64::max)), 0.0, &what);
-        assert_close(&amin(&x, &axes, false).unwrap(), each(&|v| v.iter().copied().fold(f64::MAX, f64::min)), 0.0, &what);
-        assert_close(&logsumexp(&x, &axes, false).unwrap(), each(&|v| v.iter().map(|v| v.exp()).sum::<f64>().ln()), 1e-6, &what);
-        assert_close(&norm(&x, 2.0, &axes, false).unwrap(), each(&|v| v.iter().map(|v| v * v).sum::<f64>().sqrt()), 1e-6, &what);
-        assert_close(&norm(&x, 1.0, &axes, false).unwrap(), each(&|v| v.iter().map(|v| v.abs()).sum::<f64>()), 1e-6, &what);
-        assert_close(&norm(&x, 3.0, &axes, false).unwrap(), each(&|v| v.iter().map(|v| v.abs().powi(3)).sum::<f64>().cbrt()), 1e-5, &what);
-        assert_close(&norm(&x, f64::INFINITY, &axes, false).unwrap(), each(&|v| v.iter().fold(0.0, |a, v| v.abs().max(a))), 0.0, &what);
-        assert_close(&norm(&x, f64::NEG_INFINITY, &axes, false).unwrap(), each(&|v| v.iter().fold(9.0, |a, v| v.abs().min(a))), 0.0, &what);
+        assert_close(
+            &amax(&x, &axes, false).unwrap(),
+            each(&|v| v.iter().copied().fold(f64::MIN, f64::max)),
+            0.0,
+            &what,
+        );
+        assert_close(
+            &amin(&x, &axes, false).unwrap(),
+            each(&|v| v.iter().copied().fold(f64::MAX, f64::min)),
+            0.0,
+            &what,
+        );
+        assert_close(
+            &logsumexp(&x, &axes, false).unwrap(),
+            each(&|v| v.iter().map(|v| v.exp()).sum::<f64>().ln()),
+            1e-6,
+            &what,
+        );
+        assert_close(
+            &norm(&x, 2.0, &axes, false).unwrap(),
+            each(&|v| v.iter().map(|v| v * v).sum::<f64>().sqrt()),
+            1e-6,
+            &what,
+        );
+        assert_close(
+            &norm(&x, 1.0, &axes, false).unwrap(),
+            each(&|v| v.iter().map(|v| v.abs()).sum::<f64>()),
+            1e-6,
+            &what,
+        );
+        assert_close(
+            &norm(&x, 3.0, &axes, false).unwrap(),
+            each(&|v| v.iter().map(|v| v.abs().powi(3)).sum::<f64>().cbrt()),
+            1e-5,
+            &what,
+        );
+        assert_close(
+            &norm(&x, f64::INFINITY, &axes, false).unwrap(),
+            each(&|v| v.iter().fold(0.0, |a, v| v.abs().max(a))),
+            0.0,
+            &what,
+        );
+        assert_close(
+            &norm(&x, f64::NEG_INFINITY, &axes, false).unwrap(),
+            each(&|v| v.iter().fold(9.0, |a, v| v.abs().min(a))),
+            0.0,
+            &what,
+        );
         if n > 1.0 {
             let var_of = |v: &[f64]| {
                 let m = total(v) / n;
@@ -185,7 +238,6 @@ fn results_have_the_dtypes_of_pytorch() {
     assert_eq!(values(&sum(&flags, &[], false, None).unwrap()), [2.0]);
     assert_eq!(values(&amin(&flags, &[], false).unwrap()), [0.0]);
     let wide = Tensor::from_slice("test", &[i64::MAX - 1, 1], &[2]).unwrap();
-    assert_eq!(sum(&wide, &[], false, None).unwrap().storage().len() / i64::DTYPE.size() > 0, true);
     assert_eq!(unsafe { *sum(&wide, &[], false, None).unwrap().ptr::<i64>() }, i64::MAX);
 }
 
@@ -211,7 +263,12 @@ fn empty_reductions_have_the_neutral_value_or_are_an_error() {
 
 #[test]
 fn infinities_survive_logsumexp() {
-    let x = Tensor::from_slice("test", &[f32::NEG_INFINITY, f32::NEG_INFINITY, f32::INFINITY, 0.0, 1e30, -1e30], &[3, 2]).unwrap();
+    let x = Tensor::from_slice(
+        "test",
+        &[f32::NEG_INFINITY, f32::NEG_INFINITY, f32::INFINITY, 0.0, 1e30, -1e30],
+        &[3, 2],
+    )
+    .unwrap();
     let got = values(&logsumexp(&x, &[1], false).unwrap());
     assert_eq!(got, [f64::NEG_INFINITY, f64::INFINITY, 1e30f32 as f64]);
 }

@@ -1,6 +1,7 @@
 //! Convolution as matrix products with a tile of patches at a time: any stride, padding, dilation
 //! and groups. The tile and its workspace stay in the second-level cache.
 
+use super::implicit_gemm::Weights;
 use super::patches::{Tile, Tiling, col2im, im2col};
 use super::{Failure, Geometry};
 use crate::error::Result;
@@ -37,10 +38,31 @@ unsafe fn gather<T: Copy>(
     }
 }
 
+/// The patches of a tile as a matrix with rows so many elements apart: those of a pointwise
+/// convolution are the image itself, others are copied to `space`.
+unsafe fn patches<T: GemmElement>(
+    geo: &Geometry,
+    x: *const T,
+    channels: Range<usize>,
+    tile: Tile,
+    space: *mut T,
+) -> (*const T, isize) {
+    if geo.is_pointwise() && tile.images == 1 {
+        let plane = geo.h * geo.w;
+        return (x.add((tile.image * geo.c + channels.start) * plane + tile.first), plane as isize);
+    }
+    im2col(geo, x, channels, tile, space, tile.pixels());
+    (space, tile.pixels() as isize)
+}
+
+/// The forward pass; for a pointwise convolution also, with the geometry to match and flipped
+/// weights, the input's gradient.
+///
 /// # Safety
 /// The pointers are the contiguous tensors of `geo`; `bias`, if any, has `o` elements.
 pub(super) unsafe fn forward<T: GemmElement>(
     geo: &Geometry,
+    kind: Weights,
     x: *const T,
     w: *const T,
     bias: Option<*const T>,
@@ -51,7 +73,10 @@ pub(super) unsafe fn forward<T: GemmElement>(
     let room = WORKSPACE / size_of::<T>() / k.max(1);
     // No wider than leaves a task for every core.
     let share = (geo.n * plane).div_ceil(TASKS);
-    let tiling = Tiling::new(geo.n, plane, room.min(share).clamp(MIN_PIXELS, MAX_PIXELS));
+    // A pointwise convolution's patches are the image itself, which no tile then copies.
+    let pointwise = geo.is_pointwise();
+    let wanted = if pointwise { plane.min(share) } else { room.min(share) };
+    let tiling = Tiling::new(geo.n, plane, wanted.clamp(MIN_PIXELS, MAX_PIXELS));
     let (x, w, out) = (SendPtr(x.cast_mut()), SendPtr(w.cast_mut()), SendPtr(out));
     let bias = bias.map(|b| SendPtr(b.cast_mut()));
     let (zero, one) = (T::from_f64(0.0), T::from_f64(1.0));
@@ -60,16 +85,18 @@ pub(super) unsafe fn forward<T: GemmElement>(
         let (tile, group) = (tiling.tile(task / groups), task % groups);
         let pixels = tile.pixels();
         let several = tile.images > 1;
-        let Some(block) = failure.allocate::<T>("conv2d", k * pixels + if several { og * pixels } else { 0 })
+        let copied = if pointwise && !several { 0 } else { k * pixels };
+        let Some(block) = failure.allocate::<T>("conv2d", copied + if several { og * pixels } else { 0 })
         else {
             return;
         };
-        let col = block.as_ptr().cast::<T>();
-        im2col(geo, x.get(), group * geo.cg..(group + 1) * geo.cg, tile, col, pixels);
+        let space = block.as_ptr().cast::<T>();
+        let channels = group * geo.cg..(group + 1) * geo.cg;
+        let (col, col_step) = patches(geo, x.get(), channels, tile, space);
         let first = |image: usize, row: usize| {
             out.get().add(((tile.image + image) * geo.o + group * og + row) * plane + tile.first)
         };
-        let (to, step) = if several { (col.add(k * pixels), pixels) } else { (first(0, 0), plane) };
+        let (to, step) = if several { (space.add(copied), pixels) } else { (first(0, 0), plane) };
         if let Some(bias) = &bias {
             for row in 0..og {
                 let b = *bias.get().add(group * og + row);
@@ -78,7 +105,11 @@ pub(super) unsafe fn forward<T: GemmElement>(
         }
         let beta = if bias.is_some() { one } else { zero };
         let weights = w.get().add(group * og * k);
-        gemm(og, pixels, k, one, weights, k as isize, 1, col, pixels as isize, 1, beta, to, step as isize, 1);
+        let (row, tap) = match kind {
+            Weights::Forward => (k as isize, 1),
+            Weights::Flipped => (1, og as isize),
+        };
+        gemm(og, pixels, k, one, weights, row, tap, col, col_step, 1, beta, to, step as isize, 1);
         if several {
             for row in 0..og {
                 for i in 0..tile.images {
@@ -202,38 +233,24 @@ pub(super) unsafe fn weight_grad<T: GemmElement>(
         let rows = own.len() * taps;
         let widest = tiling.max_pixels();
         let Some(space) = failure.allocate::<T>(OP, (rows + og) * widest) else { return };
-        let col = space.as_ptr().cast::<T>();
+        let space = space.as_ptr().cast::<T>();
         let to = if part == 0 { dw.get() } else { partial.get().add((part - 1) * size) };
         let to = to.add(group * og * k + own.start * taps);
         let tiles = part * tiles_a_part..((part + 1) * tiles_a_part).min(tiling.count());
         for t in tiles.clone() {
             let tile = tiling.tile(t);
             let pixels = tile.pixels();
-            im2col(geo, x.get(), group * geo.cg + own.start..group * geo.cg + own.end, tile, col, pixels);
+            let channels = group * geo.cg + own.start..group * geo.cg + own.end;
+            let (col, col_step) = patches(geo, x.get(), channels, tile, space);
             let (from, step) = if tile.images > 1 {
-                let to = col.add(rows * widest);
+                let to = space.add(rows * widest);
                 gather(g.get(), to, tile, group * og..(group + 1) * og, geo.o, plane);
                 (to.cast_const(), pixels)
             } else {
                 (g.get().add((tile.image * geo.o + group * og) * plane + tile.first).cast_const(), plane)
             };
             let beta = if t == tiles.start { zero } else { one };
-            gemm(
-                og,
-                rows,
-                pixels,
-                one,
-                from,
-                step as isize,
-                1,
-                col,
-                1,
-                pixels as isize,
-                beta,
-                to,
-                k as isize,
-                1,
-            );
+            gemm(og, rows, pixels, one, from, step as isize, 1, col, 1, col_step, beta, to, k as isize, 1);
         }
     });
     failure.check()?;

@@ -3,6 +3,7 @@
 //! The three passes are one closed family: each is bilinear, and its derivatives are the other two.
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
+mod depthwise;
 mod implicit_gemm;
 mod lowered;
 mod outer;
@@ -125,6 +126,11 @@ impl Geometry {
         [self.n, self.o, self.oh, self.ow]
     }
 
+    /// One tap, no padding, no steps: the patches are the image.
+    pub fn is_pointwise(&self) -> bool {
+        [self.kh, self.kw] == [1, 1] && self.spec.stride == [1, 1] && self.spec.padding == [0, 0]
+    }
+
     /// The input's gradient as a convolution of the output's: with stride one, and where the
     /// window reaches at least as far as the padding.
     pub fn input_grad_geometry(&self) -> Option<Geometry> {
@@ -167,6 +173,10 @@ pub(crate) enum Algorithm {
     Scatter,
     /// The weight's gradient as outer products over pixels: small weights.
     OuterProduct,
+    /// The product of the weights and the image itself, without patches.
+    Pointwise,
+    /// Tap by tap within a plane: one input channel a group.
+    Depthwise,
 }
 
 /// Which pass is asked for.
@@ -183,6 +193,8 @@ pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
     // A vector of pixels, and weights that stay in the second-level cache.
     let small = g.o / g.spec.groups * g.cg * g.kh * g.kw * dtype.size() <= IMPLICIT_WEIGHTS;
     match pass {
+        _ if g.cg == 1 && g.og <= 4 && g.spec.groups > 1 => Algorithm::Depthwise,
+        _ if g.is_pointwise() => Algorithm::Pointwise,
         Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
         // As a convolution of the output's gradient, with a window at every input: only where that
         // does not do many more products than there are.
@@ -288,7 +300,11 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
                         let order = Weights::Forward;
                         implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
                     }
-                    _ => lowered::forward::<T>(&geo, x.ptr(), w.ptr(), bias, out.ptr())?,
+                    Algorithm::Depthwise => {
+                        let order = Weights::Forward;
+                        depthwise::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
+                    }
+                    _ => lowered::forward::<T>(&geo, Weights::Forward, x.ptr(), w.ptr(), bias, out.ptr())?,
                 }
             }
         }
@@ -317,6 +333,16 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
                         let order = Weights::Flipped;
                         implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
                     }
+                    (Algorithm::Depthwise, Some(back)) => {
+                        let order = Weights::Flipped;
+                        depthwise::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
+                    }
+                    (Algorithm::Depthwise, None) => {
+                        depthwise::input_grad::<T>(OP, &geo, g.ptr(), w.ptr(), dx.ptr())?
+                    }
+                    (Algorithm::Pointwise, Some(back)) => {
+                        lowered::forward::<T>(&back, Weights::Flipped, g.ptr(), w.ptr(), None, dx.ptr())?
+                    }
                     (Algorithm::Scatter, _) => scatter::input_grad::<T>(OP, &geo, g.ptr(), w.ptr(), dx.ptr())?,
                     _ => lowered::input_grad::<T>(&geo, g.ptr(), w.ptr(), dx.ptr())?,
                 }
@@ -342,6 +368,7 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
         unsafe {
             match choose(&geo, Pass::WeightGrad, g.dtype()) {
                 Algorithm::OuterProduct => outer::weight_grad::<T>(OP, &geo, g.ptr(), x.ptr(), dw.ptr())?,
+                Algorithm::Depthwise => depthwise::weight_grad::<T>(OP, &geo, g.ptr(), x.ptr(), dw.ptr())?,
                 _ => lowered::weight_grad::<T>(&geo, g.ptr(), x.ptr(), dw.ptr())?,
             }
         }

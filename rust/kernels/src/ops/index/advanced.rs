@@ -20,6 +20,8 @@ struct Plan {
     after: (Dims, SmallVec<[isize; 6]>),
     /// int64, one for each element of `middle`.
     offsets: Tensor,
+    /// Whether the offsets are known to differ (they come from one mask).
+    distinct: bool,
 }
 
 /// What of an index list falls on which axis of `layout` (whose axes may have been folded for a mask).
@@ -28,6 +30,9 @@ struct Indexed {
     index: SmallVec<[(usize, Tensor); 4]>,
     /// The axis each layout axis was before folding, for messages.
     name: SmallVec<[usize; 6]>,
+    /// Index tensors given, and whether a mask is among them.
+    given: usize,
+    masked: bool,
 }
 
 impl Plan {
@@ -52,7 +57,13 @@ fn fold(layout: &Layout, axis: usize, n: usize) -> Option<Layout> {
 
 /// Assigns each index to its axis and turns masks into int64 indices.
 fn assign(op: &'static str, layout: &Layout, indices: &[Option<&Tensor>]) -> Result<Indexed> {
-    let mut out = Indexed { layout: layout.clone(), index: SmallVec::new(), name: (0..layout.ndim()).collect() };
+    let mut out = Indexed {
+        layout: layout.clone(),
+        index: SmallVec::new(),
+        name: (0..layout.ndim()).collect(),
+        given: 0,
+        masked: false,
+    };
     let mut axis = 0;
     let mut used = 0;
     for index in indices {
@@ -62,6 +73,8 @@ fn assign(op: &'static str, layout: &Layout, indices: &[Option<&Tensor>]) -> Res
             continue;
         };
         t.expect_cpu(op)?;
+        out.given += 1;
+        out.masked |= t.dtype() == DType::Bool;
         if t.dtype() != DType::Bool {
             out.index.push((axis, int64_index(op, t)?));
             axis += 1;
@@ -120,7 +133,11 @@ fn assign(op: &'static str, layout: &Layout, indices: &[Option<&Tensor>]) -> Res
 fn too_many(op: &'static str, count: usize, layout: &Layout) -> Error {
     Error::index(
         op,
-        format!("too many indices: {count} for a tensor of {} axes with shape {:?}", layout.ndim(), layout.shape()),
+        format!(
+            "too many indices: {count} for a tensor of {} axes with shape {:?}",
+            layout.ndim(),
+            layout.shape()
+        ),
     )
 }
 
@@ -160,12 +177,15 @@ fn add_offsets(
 }
 
 fn plan(op: &'static str, indexed: Indexed, negative: bool) -> Result<Plan> {
-    let Indexed { layout, index, name } = indexed;
+    let Indexed { layout, index, name, given, masked } = indexed;
     let mut middle: Dims = SmallVec::new();
     for (_, t) in &index {
         middle = broadcast_shapes(op, &middle, t.shape()).map_err(|_| {
             let shapes: Vec<_> = index.iter().map(|(_, t)| format!("{:?}", t.shape())).collect();
-            Error::index(op, format!("index tensors of shapes {} do not broadcast together", shapes.join(", ")))
+            Error::index(
+                op,
+                format!("index tensors of shapes {} do not broadcast together", shapes.join(", ")),
+            )
         })?;
     }
     let n = crate::layout::checked_numel(op, &middle)?;
@@ -185,7 +205,13 @@ fn plan(op: &'static str, indexed: Indexed, negative: bool) -> Result<Plan> {
         _ => (0, 0),
     };
     let adjacent = index.is_empty() || last - first + 1 == index.len();
-    let mut out = Plan { before: Default::default(), middle, after: Default::default(), offsets };
+    let mut out = Plan {
+        before: Default::default(),
+        middle,
+        after: Default::default(),
+        offsets,
+        distinct: masked && given == 1,
+    };
     for a in (0..layout.ndim()).filter(|&a| !is_indexed(a)) {
         let side = if adjacent && a < first { &mut out.before } else { &mut out.after };
         side.0.push(layout.shape()[a]);
@@ -264,7 +290,12 @@ fn read_typed<T: Copy>(x: &Tensor, plan: &Plan, out: &Tensor) {
 }
 
 /// Combines `value` (already of `dst`'s dtype, sharing no memory with it) into the planned elements.
-fn write<T: Copy + Send + Sync, C: Combine<T>>(op: &'static str, dst: &Tensor, plan: &Plan, value: &Tensor) -> Result<()> {
+fn write<T: Copy + Send + Sync, C: Combine<T>>(
+    op: &'static str,
+    dst: &Tensor,
+    plan: &Plan,
+    value: &Tensor,
+) -> Result<()> {
     let from = value.layout().broadcast_to(op, &plan.shape())?;
     if from.numel() == 0 {
         return Ok(());
@@ -279,9 +310,38 @@ fn write<T: Copy + Send + Sync, C: Combine<T>>(op: &'static str, dst: &Tensor, p
     // SAFETY: row-major int64 that this call owns.
     let offsets = unsafe { plan.offsets.as_slice::<i64>() };
     let (to, from) = (SendPtr(raw::<T>(dst)), SendPtr(raw::<T>(value)));
+    let each = run * na;
+    let one = each == 1;
+    if let (true, (_, [vs]), 0) = (one || plan.distinct, middle.clone().pop(), middle.dims_above()) {
+        // Stretches of the index list, whole where a target may come twice.
+        let vs = if nb == 1 { 0 } else { vs };
+        let piece = if plan.distinct { (GRAIN / each).max(1).min(nb) } else { nb };
+        let pieces = nb.div_ceil(piece);
+        for_ranges(no * pieces, (GRAIN / (piece * each)).max(1), |range| {
+            for task in range {
+                let (o, start) = (task / pieces, task % pieces * piece);
+                let [d0, s0] = before.at(o);
+                let part = &offsets[start..(start + piece).min(nb)];
+                // SAFETY: offsets were checked against the layout; a target belongs to one task.
+                unsafe {
+                    let (d, s) = (to.get().offset(d0), from.get().offset(s0 + start as isize * vs));
+                    for (b, &off) in part.iter().enumerate() {
+                        let (d, s) = (d.offset(off as isize), s.offset(b as isize * vs));
+                        if one {
+                            *d = C::combine(*d, *s);
+                            continue;
+                        }
+                        after.each(0..na, |_, [da, sa]| {
+                            combine_run::<T, C>(d.offset(da), ds, s.offset(sa), ss, run)
+                        });
+                    }
+                }
+            }
+        });
+        return Ok(());
+    }
     // Equal targets must be written in the order of their indices. So each task takes the targets
     // of one bucket, whole, and walks the list in order.
-    let each = run * na;
     let buckets = if each < 16 { 1 } else { (nb * each / GRAIN).clamp(1, 16) };
     let grain = (GRAIN / (nb * each).div_ceil(buckets).max(1)).max(1);
     for_ranges(no * buckets, grain, |range| {
@@ -374,7 +434,11 @@ pub fn index_get_grad(g: &Tensor, input_shape: &[usize], indices: &[Option<&Tens
     if plan.shape().as_slice() != g.shape() {
         return Err(Error::shape(
             op,
-            format!("the gradient has shape {:?}, expected the indexed shape {:?}", g.shape(), plan.shape().as_slice()),
+            format!(
+                "the gradient has shape {:?}, expected the indexed shape {:?}",
+                g.shape(),
+                plan.shape().as_slice()
+            ),
         ));
     }
     combine(op, &out, &plan, g, true)?;
@@ -405,14 +469,21 @@ fn rows_plan(op: &'static str, layout: &Layout, axis: isize, index: &Tensor) -> 
     if index.ndim() > 1 {
         return Err(Error::index(
             op,
-            format!("the index must have one axis, got shape {:?}; flatten it with .flatten()", index.shape()),
+            format!(
+                "the index must have one axis, got shape {:?}; flatten it with .flatten()",
+                index.shape()
+            ),
         ));
     }
     let index = int64_index(op, index)?;
     let index = flat(&index);
     let layout = if layout.ndim() == 0 { layout.unsqueeze(0) } else { layout.clone() };
     let name = (0..layout.ndim()).collect();
-    plan(op, Indexed { layout, index: SmallVec::from_iter([(axis, index)]), name }, false)
+    plan(
+        op,
+        Indexed { layout, index: SmallVec::from_iter([(axis, index)]), name, given: 1, masked: false },
+        false,
+    )
 }
 
 /// The rows (along `axis`) that a one-dimensional index names: on axis 0, an embedding's lookup.
@@ -433,7 +504,10 @@ pub fn index_add(x: &Tensor, axis: isize, index: &Tensor, src: &Tensor) -> Resul
     x.expect_cpu(op)?;
     src.expect_cpu(op)?;
     if src.dtype() != x.dtype() {
-        return Err(Error::dtype(op, format!("src is {}, the tensor {}; convert one of them", src.dtype(), x.dtype())));
+        return Err(Error::dtype(
+            op,
+            format!("src is {}, the tensor {}; convert one of them", src.dtype(), x.dtype()),
+        ));
     }
     let plan = rows_plan(op, x.layout(), axis, index)?;
     let want = plan.shape();
@@ -441,8 +515,11 @@ pub fn index_add(x: &Tensor, axis: isize, index: &Tensor, src: &Tensor) -> Resul
     if src.shape() != want.as_slice() {
         return Err(Error::shape(
             op,
-            format!("src has shape {:?}, expected {:?} (the tensor's shape with the index's length on axis {axis})",
-                src.shape(), want.as_slice()),
+            format!(
+                "src has shape {:?}, expected {:?} (the tensor's shape with the index's length on axis {axis})",
+                src.shape(),
+                want.as_slice()
+            ),
         ));
     }
     let out = copy::clone(op, x)?;
@@ -451,4 +528,3 @@ pub fn index_add(x: &Tensor, axis: isize, index: &Tensor, src: &Tensor) -> Resul
     combine(op, &out, &plan, &src, true)?;
     Ok(out)
 }
-

@@ -18,18 +18,27 @@ fn at_least_1d(t: &Tensor) -> Tensor {
 }
 
 /// Checks that `index` has as many axes as the tensor and is no larger, the axis aside.
-fn check_shapes(op: &'static str, what: &str, shape: &[usize], index: &[usize], free: Option<usize>) -> Result<()> {
+fn check_shapes(
+    op: &'static str,
+    what: &str,
+    shape: &[usize],
+    index: &[usize],
+    free: Option<usize>,
+) -> Result<()> {
     if index.contains(&0) {
         return Ok(());
     }
-    let fits = shape.len() == index.len() && (0..shape.len()).all(|a| Some(a) == free || index[a] <= shape[a]);
+    let fits =
+        shape.len() == index.len() && (0..shape.len()).all(|a| Some(a) == free || index[a] <= shape[a]);
     if fits {
         return Ok(());
     }
     let except = free.map_or(String::new(), |a| format!(" (axis {a} aside)"));
     Err(Error::shape(
         op,
-        format!("an index of shape {index:?} does not fit {what} of shape {shape:?}: expected as many axes and no larger sizes{except}"),
+        format!(
+            "an index of shape {index:?} does not fit {what} of shape {shape:?}: expected as many axes and no larger sizes{except}"
+        ),
     ))
 }
 
@@ -83,7 +92,13 @@ fn gather_typed<T: Copy>(x: &Tensor, axis: usize, index: &Tensor, out: &Tensor) 
                 let base = src.get().offset(outer.at(row)[0]);
                 let i = std::slice::from_raw_parts(idx.get().add(row * inner), inner);
                 let to = std::slice::from_raw_parts_mut(dst.get().add(row * inner), inner);
-                if along == 0 {
+                if along == 0 && step == 1 {
+                    for (d, &i) in to.iter_mut().zip(i) {
+                        let (i, wrong) = clamp(i);
+                        any |= wrong;
+                        *d = *base.offset(i);
+                    }
+                } else if along == 0 {
                     for (d, &i) in to.iter_mut().zip(i) {
                         let (i, wrong) = clamp(i);
                         any |= wrong;
@@ -107,46 +122,54 @@ fn gather_typed<T: Copy>(x: &Tensor, axis: usize, index: &Tensor, out: &Tensor) 
 
 /// Combines `src` into the row-major `out` where the index says. `src` may have stride 0.
 /// False if an index was out of range.
-fn scatter_typed<T: Copy, C: Combine<T>>(out: &Tensor, axis: usize, index: &Tensor, src: *const T, strides: &[isize]) -> bool {
+fn scatter_typed<T: Copy, C: Combine<T>>(
+    out: &Tensor,
+    axis: usize,
+    index: &Tensor,
+    src: *const T,
+    strides: &[isize],
+) -> bool {
     let (shape, size) = (index.shape(), out.shape()[axis]);
     if size == 0 {
         return false;
     }
-    // Columns along the axis are independent; within one the order of the index counts.
+    // Columns along the axis are independent; within one the order of the index counts. A stretch
+    // of columns that memory holds evenly apart is walked together.
     let n = shape[axis];
-    let outer = Walk::new(&shape[..axis], [&out.strides()[..axis], &index.strides()[..axis], &strides[..axis]]);
-    let inner = Walk::new(
-        &shape[axis + 1..],
-        [&out.strides()[axis + 1..], &index.strides()[axis + 1..], &strides[axis + 1..]],
-    );
+    let before = [&out.strides()[..axis], &index.strides()[..axis], &strides[..axis]];
+    let after = [&out.strides()[axis + 1..], &index.strides()[axis + 1..], &strides[axis + 1..]];
+    let (outer, mut inner) = (Walk::new(&shape[..axis], before), Walk::new(&shape[axis + 1..], after));
+    let (run, [dr, ir, sr]) = inner.pop();
     let (ds, is, ss) = (out.strides()[axis], index.strides()[axis], strides[axis]);
-    let (columns, total) = (inner.numel(), outer.numel() * inner.numel());
+    let piece = run.min((GRAIN / n).max(16));
+    let (pieces, rows) = (run.div_ceil(piece), inner.numel());
     let bad = AtomicBool::new(false);
     let (dst, idx, src) = (SendPtr(raw::<T>(out)), SendPtr(index.ptr::<i64>()), SendPtr(src.cast_mut()));
-    for_ranges(total, (GRAIN / n).max(16), |range| {
+    // SAFETY: callers stay within the three layouts: the offsets lie within the index's shape, which fits both tensors.
+    let one = |d: *mut T, i: *const i64, s: *const T| unsafe {
+        let wrong = *i as u64 >= size as u64;
+        let d = d.offset(if wrong { 0 } else { *i as isize } * ds);
+        *d = C::combine(*d, *s);
+        wrong
+    };
+    for_ranges(outer.numel() * rows * pieces, (GRAIN / (n * piece)).max(1), |range| {
         let mut any = false;
-        let mut at = range.start;
-        while at < range.end {
-            // A stretch of columns within one outer index.
-            let (o, c0) = (at / columns, at % columns);
-            let len = (columns - c0).min(range.end - at);
-            let [d0, i0, s0] = outer.at(o);
-            for j in 0..n as isize {
-                for c in c0..c0 + len {
-                    let [dc, ic, sc] = inner.at(c);
-                    // SAFETY: the index is clamped to the axis; the index's shape fits both tensors;
-                    // a column of `out` is written by one task.
-                    unsafe {
-                        let i = *idx.get().offset(i0 + j * is + ic);
-                        let wrong = i as u64 >= size as u64;
-                        any |= wrong;
-                        let i = if wrong { 0 } else { i as isize };
-                        let d = dst.get().offset(d0 + dc + i * ds);
-                        *d = C::combine(*d, *src.get().offset(s0 + sc + j * ss));
+        for task in range {
+            let (o, r, start) = (task / pieces / rows, task / pieces % rows, task % pieces * piece);
+            let len = piece.min(run - start) as isize;
+            let ([d0, i0, s0], [d1, i1, s1], c) = (outer.at(o), inner.at(r), start as isize);
+            // SAFETY: see `one`; a column of `out` is written by one task.
+            unsafe {
+                let d = dst.get().offset(d0 + d1 + c * dr);
+                let i = idx.get().offset(i0 + i1 + c * ir);
+                let s = src.get().offset(s0 + s1 + c * sr);
+                for j in 0..n as isize {
+                    let (i, s) = (i.offset(j * is), s.offset(j * ss));
+                    for c in 0..len {
+                        any |= one(d.offset(c * dr), i.offset(c * ir), s.offset(c * sr));
                     }
                 }
             }
-            at += len;
         }
         if any {
             bad.store(true, Relaxed);
@@ -164,10 +187,20 @@ fn prepare(op: &'static str, x: &Tensor, axis: isize, index: &Tensor) -> Result<
     Ok((copy::clone(op, x)?, axis, index))
 }
 
-fn scatter_from(op: &'static str, x: &Tensor, axis: isize, index: &Tensor, src: &Tensor, add: bool) -> Result<Tensor> {
+fn scatter_from(
+    op: &'static str,
+    x: &Tensor,
+    axis: isize,
+    index: &Tensor,
+    src: &Tensor,
+    add: bool,
+) -> Result<Tensor> {
     src.expect_cpu(op)?;
     if src.dtype() != x.dtype() {
-        return Err(Error::dtype(op, format!("src is {}, the tensor {}; convert one of them", src.dtype(), x.dtype())));
+        return Err(Error::dtype(
+            op,
+            format!("src is {}, the tensor {}; convert one of them", src.dtype(), x.dtype()),
+        ));
     }
     let (out, axis, index) = prepare(op, x, axis, index)?;
     let src = at_least_1d(src);

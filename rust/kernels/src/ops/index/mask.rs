@@ -98,7 +98,10 @@ pub fn nonzero(x: &Tensor) -> Result<Tensor> {
 fn expect_mask(op: &'static str, mask: &Tensor) -> Result<()> {
     mask.expect_cpu(op)?;
     if mask.dtype() != DType::Bool {
-        return Err(Error::dtype(op, format!("the mask must be bool, got {}; compare it or call .bool()", mask.dtype())));
+        return Err(Error::dtype(
+            op,
+            format!("the mask must be bool, got {}; compare it or call .bool()", mask.dtype()),
+        ));
     }
     Ok(())
 }
@@ -131,8 +134,11 @@ pub fn masked_select(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
 pub(crate) fn check_fill(op: &'static str, value: Scalar, dtype: DType) -> Result<()> {
     if let (Scalar::Float(f), true) = (value, dtype.is_int()) {
         // Beyond int64's range, or not a number at all.
-        if !(f >= -9.223372036854776e18 && f < 9.223372036854776e18) {
-            return Err(Error::value(op, format!("the value {f} cannot be held by {dtype}; convert the tensor with .float() first")));
+        if !(-9.223372036854776e18..9.223372036854776e18).contains(&f) {
+            return Err(Error::value(
+                op,
+                format!("the value {f} cannot be held by {dtype}; convert the tensor with .float() first"),
+            ));
         }
     }
     Ok(())
@@ -209,10 +215,16 @@ pub fn one_hot(x: &Tensor, num_classes: i64) -> Result<Tensor> {
     // SAFETY: row-major int64, only read here.
     let values = unsafe { index.as_slice::<i64>() };
     if values.is_empty() && num_classes <= 0 {
-        return Err(Error::value(op, "an empty tensor does not tell the number of classes; pass num_classes"));
+        return Err(Error::value(
+            op,
+            "an empty tensor does not tell the number of classes; pass num_classes",
+        ));
     }
     if num_classes < -1 || num_classes == 0 {
-        return Err(Error::value(op, format!("num_classes must be positive, or -1 to infer it, got {num_classes}")));
+        return Err(Error::value(
+            op,
+            format!("num_classes must be positive, or -1 to infer it, got {num_classes}"),
+        ));
     }
     let (low, high) = values.iter().fold((0, -1), |(l, h): (i64, i64), &v| (l.min(v), h.max(v)));
     if low < 0 {
@@ -220,7 +232,13 @@ pub fn one_hot(x: &Tensor, num_classes: i64) -> Result<Tensor> {
     }
     let classes = if num_classes == -1 { high.saturating_add(1) } else { num_classes };
     if high >= classes {
-        return Err(Error::index(op, format!("class value {high} is out of range for {classes} classes: expected 0 to {}", classes - 1)));
+        return Err(Error::index(
+            op,
+            format!(
+                "class value {high} is out of range for {classes} classes: expected 0 to {}",
+                classes - 1
+            ),
+        ));
     }
     let mut shape: crate::layout::Dims = x.shape().into();
     shape.push(classes as usize);
@@ -240,7 +258,10 @@ pub fn one_hot(x: &Tensor, num_classes: i64) -> Result<Tensor> {
 pub fn bincount(x: &Tensor, minlength: usize) -> Result<Tensor> {
     let op = "bincount";
     if x.ndim() != 1 {
-        return Err(Error::shape(op, format!("expected one axis, got shape {:?}; flatten it with .flatten()", x.shape())));
+        return Err(Error::shape(
+            op,
+            format!("expected one axis, got shape {:?}; flatten it with .flatten()", x.shape()),
+        ));
     }
     let index = int64_index(op, x)?;
     // SAFETY: row-major int64, only read here.

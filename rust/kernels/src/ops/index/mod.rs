@@ -9,10 +9,10 @@ mod mask;
 mod put;
 mod walk;
 
+pub(crate) use advanced::zeros_parallel;
 pub use advanced::{index_add, index_get, index_get_grad, index_put, index_select};
 pub use gather::{gather, scatter, scatter_add, scatter_value};
 pub use mask::{bincount, masked_fill, masked_select, nonzero, one_hot};
-pub(crate) use advanced::zeros_parallel;
 pub(crate) use mask::{check_fill, flat_nonzero};
 pub(crate) use put::Accumulate;
 pub(crate) use walk::{Walk, for_width, raw};
@@ -28,7 +28,10 @@ pub(crate) fn int64_index(op: &'static str, index: &Tensor) -> Result<Tensor> {
     if !index.dtype().is_int() {
         return Err(Error::dtype(
             op,
-            format!("the index must be int64 (or another integer type), got {}; convert it with .long()", index.dtype()),
+            format!(
+                "the index must be int64 (or another integer type), got {}; convert it with .long()",
+                index.dtype()
+            ),
         ));
     }
     copy::contiguous(op, &copy::cast(op, index, DType::I64)?)

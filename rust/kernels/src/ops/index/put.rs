@@ -54,7 +54,13 @@ impl<T: Accumulate> Combine<T> for Add {
 /// # Safety
 /// Both runs are valid, and they do not overlap each other.
 #[inline(always)]
-pub(super) unsafe fn combine_run<T: Copy, C: Combine<T>>(dst: *mut T, ds: isize, src: *const T, ss: isize, n: usize) {
+pub(super) unsafe fn combine_run<T: Copy, C: Combine<T>>(
+    dst: *mut T,
+    ds: isize,
+    src: *const T,
+    ss: isize,
+    n: usize,
+) {
     if ds == 1 && ss == 1 {
         let (d, s) = (std::slice::from_raw_parts_mut(dst, n), std::slice::from_raw_parts(src, n));
         for (d, &s) in d.iter_mut().zip(s) {

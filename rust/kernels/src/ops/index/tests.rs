@@ -67,7 +67,10 @@ fn gather_and_scatter_agree_with_loops_on_every_axis_and_layout() {
             }
             assert_eq!(values::<f32>(&scatter(&x, axis as isize, &index, &src).unwrap()), set);
             assert_eq!(values::<f32>(&scatter_add(&x, axis as isize, &index, &src).unwrap()), added);
-            assert_eq!(values::<f32>(&scatter_value(&x, axis as isize, &index, Scalar::Int(-3)).unwrap()), filled);
+            assert_eq!(
+                values::<f32>(&scatter_value(&x, axis as isize, &index, Scalar::Int(-3)).unwrap()),
+                filled
+            );
         }
     }
 }
@@ -122,7 +125,8 @@ fn advanced_indexing_places_the_index_axes_as_numpy_does() {
     let t = permuted(&x, &[3, 2, 1, 0]);
     let k = i64s(&[2, -4, 0], &[3]);
     let y = index_get(&t, &[Some(&i), Some(&i), Some(&k), Some(&i)]).unwrap();
-    let want = [[0, 0, 2, 0], [2, 2, 0, 2], [5, 4, 0, 2]].map(|p| at(&[3, 4, 5, 6], &[p[3], p[2], p[1], p[0]]) as f32);
+    let want = [[0, 0, 2, 0], [2, 2, 0, 2], [5, 4, 0, 2]]
+        .map(|p| at(&[3, 4, 5, 6], &[p[3], p[2], p[1], p[0]]) as f32);
     assert_eq!(values::<f32>(&y), want);
 }
 
@@ -255,7 +259,11 @@ fn classes_are_counted_and_encoded() {
     let x = i64s(&[2, 0, 1, 2], &[2, 2]);
     let y = one_hot(&x, -1).unwrap();
     assert_eq!((y.shape(), values::<i64>(&y)), (&[2, 2, 3][..], vec![0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1]));
-    assert!(one_hot(&x, 2).is_err() && one_hot(&i64s(&[-1], &[1]), 3).is_err() && one_hot(&i64s(&[], &[0]), -1).is_err());
+    assert!(
+        one_hot(&x, 2).is_err()
+            && one_hot(&i64s(&[-1], &[1]), 3).is_err()
+            && one_hot(&i64s(&[], &[0]), -1).is_err()
+    );
     assert_eq!(values::<i64>(&bincount(&i64s(&[2, 0, 2], &[3]), 5).unwrap()), [1, 0, 2, 0, 0]);
     assert!(bincount(&i64s(&[i64::MAX], &[1]), 0).is_err());
 }

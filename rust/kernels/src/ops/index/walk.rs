@@ -60,14 +60,15 @@ impl<const K: usize> Walk<K> {
                 continue;
             }
             let step: [isize; K] = std::array::from_fn(|k| strides[k][axis]);
-            if let Some((outer, outer_step)) = dims.last_mut() {
-                if (0..K).all(|k| outer_step[k] == step[k].wrapping_mul(size as isize)) {
+            match dims.last_mut() {
+                Some((outer, outer_step))
+                    if (0..K).all(|k| outer_step[k] == step[k].wrapping_mul(size as isize)) =>
+                {
                     *outer *= size;
                     *outer_step = step;
-                    continue;
                 }
+                _ => dims.push((size, step)),
             }
-            dims.push((size, step));
         }
         Walk { dims }
     }
@@ -95,6 +96,35 @@ impl<const K: usize> Walk<K> {
             }
         }
         out
+    }
+
+    /// Calls `f(i, offsets)` for each flat index of a range, stepping instead of dividing.
+    #[inline(always)]
+    pub fn each(&self, range: std::ops::Range<usize>, mut f: impl FnMut(usize, [isize; K])) {
+        if range.is_empty() {
+            return;
+        }
+        let Some(&(size, step)) = self.dims.last() else {
+            return range.for_each(|i| f(i, [0; K]));
+        };
+        let mut i = range.start;
+        while i < range.end {
+            // A stretch of the innermost axis.
+            let mut at = self.at(i);
+            let end = range.end.min(i + size - i % size);
+            while i < end {
+                f(i, at);
+                i += 1;
+                for k in 0..K {
+                    at[k] += step[k];
+                }
+            }
+        }
+    }
+
+    /// How many axes lie outside the innermost one.
+    pub fn dims_above(&self) -> usize {
+        self.dims.len().saturating_sub(1)
     }
 
     /// Takes the innermost axis off: its size and steps (size 1 where there is none).

@@ -79,7 +79,7 @@ multiversion! {
             let (kept, first, second) = moments(*p, g, *m, *v, &f);
             (*m, *v) = (first, second);
             // A NaN among the two stays, as in torch.maximum.
-            let most = if *top > second || *top != *top { *top } else { second };
+            let most = if *top > second || (*top).is_nan() { *top } else { second };
             *top = most;
             *p = kept - f.step_size * first / (most.sqrt() / f.root + f.eps);
         }

@@ -187,7 +187,13 @@ multiversion! {
 }
 
 /// A step of Adagrad. `steps` counts from 1 for the first step.
-pub fn adagrad(params: &[&Tensor], grads: &[&Tensor], sums: &[&Tensor], steps: &[f64], spec: &AdagradSpec) -> Result<()> {
+pub fn adagrad(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    sums: &[&Tensor],
+    steps: &[f64],
+    spec: &AdagradSpec,
+) -> Result<()> {
     let op = "Adagrad.step";
     check_len(op, "sum", sums.len(), params.len())?;
     check_len(op, "step", steps.len(), params.len())?;
@@ -224,7 +230,13 @@ multiversion! {
 }
 
 /// A step of Adadelta.
-pub fn adadelta(params: &[&Tensor], grads: &[&Tensor], square_avgs: &[&Tensor], acc_deltas: &[&Tensor], spec: &AdadeltaSpec) -> Result<()> {
+pub fn adadelta(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    square_avgs: &[&Tensor],
+    acc_deltas: &[&Tensor],
+    spec: &AdadeltaSpec,
+) -> Result<()> {
     let op = "Adadelta.step";
     check_len(op, "square_avg", square_avgs.len(), params.len())?;
     check_len(op, "acc_delta", acc_deltas.len(), params.len())?;

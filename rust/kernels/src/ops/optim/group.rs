@@ -12,10 +12,16 @@ const PIECE: usize = GRAIN / 2;
 
 /// What the update formulas need of float32 and float64.
 pub(super) trait Real:
-    Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
+    Element
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
 {
     fn of(v: f64) -> Self;
     fn sqrt(self) -> Self;
+    fn is_nan(self) -> bool;
 }
 
 macro_rules! real {
@@ -28,6 +34,10 @@ macro_rules! real {
             #[inline(always)]
             fn sqrt(self) -> $t {
                 <$t>::sqrt(self)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                <$t>::is_nan(self)
             }
         }
     )*};
@@ -91,7 +101,10 @@ pub(super) fn group(
     for (i, (param, grad)) in params.iter().zip(grads).enumerate() {
         param.expect_cpu(op)?;
         if !matches!(param.dtype(), DType::F32 | DType::F64) {
-            return Err(Error::dtype(op, format!("parameter {i} is {}, expected float32 or float64", param.dtype())));
+            return Err(Error::dtype(
+                op,
+                format!("parameter {i} is {}, expected float32 or float64", param.dtype()),
+            ));
         }
         check(op, "the gradient", i, grad, param)?;
         let mut tensors = Vec::new();
@@ -103,7 +116,10 @@ pub(super) fn group(
         for (what, t) in std::iter::once(&parameter).chain(&tensors) {
             t.expect_writable(op)?;
             if !t.is_contiguous() {
-                return Err(Error::runtime(op, format!("{what} of parameter {i} is not contiguous; use .contiguous() when making it")));
+                return Err(Error::runtime(
+                    op,
+                    format!("{what} of parameter {i} is not contiguous; use .contiguous() when making it"),
+                ));
             }
             if t.numel() > 0 {
                 written.push((bytes(t), i));
@@ -116,7 +132,10 @@ pub(super) fn group(
     if let Some(pair) = written.windows(2).find(|w| w[0].0.end > w[1].0.start) {
         return Err(Error::value(
             op,
-            format!("parameters {} and {} (or their state) share memory; list each parameter once", pair[0].1, pair[1].1),
+            format!(
+                "parameters {} and {} (or their state) share memory; list each parameter once",
+                pair[0].1, pair[1].1
+            ),
         ));
     }
     // A gradient that is itself a parameter or state is read from a copy.
@@ -178,7 +197,8 @@ impl Group {
             state: Vec<SendPtr<T>>,
         }
         let chosen = |m: &Member| m.param.dtype() == T::DTYPE;
-        let lengths: Vec<usize> = self.members.iter().map(|m| if chosen(m) { m.param.numel() } else { 0 }).collect();
+        let lengths: Vec<usize> =
+            self.members.iter().map(|m| if chosen(m) { m.param.numel() } else { 0 }).collect();
         let pointers: Vec<Option<Pointers<T>>> = self
             .members
             .iter()

@@ -50,7 +50,13 @@ accumulator!(sum_powers, |s, x, p| s + x.abs().powf(p), add);
 accumulator!(count_nonzero, |s, x, _p| s + (x != 0.0) as u8 as f64, add);
 
 /// Accumulates over all tensors; the order does not depend on threads.
-fn total(grads: &[Tensor], f32s: fn(&[f32], f64) -> f64, f64s: fn(&[f64], f64) -> f64, p: f64, join: fn(f64, f64) -> f64) -> f64 {
+fn total(
+    grads: &[Tensor],
+    f32s: fn(&[f32], f64) -> f64,
+    f64s: fn(&[f64], f64) -> f64,
+    p: f64,
+    join: fn(f64, f64) -> f64,
+) -> f64 {
     let lengths: Vec<usize> = grads.iter().map(Tensor::numel).collect();
     let tasks = tasks(&lengths);
     let mut parts = vec![0f64; tasks.len()];

@@ -64,7 +64,13 @@ fn step<T: Real>(piece: Piece<T>, first: &[bool], s: &SgdSpec) {
 
 /// A step of SGD. With momentum every parameter has a buffer; where `first`, the buffer is not read
 /// but set to the gradient.
-pub fn sgd(params: &[&Tensor], grads: &[&Tensor], momentum_bufs: &[Option<&Tensor>], first: &[bool], spec: &SgdSpec) -> Result<()> {
+pub fn sgd(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    momentum_bufs: &[Option<&Tensor>],
+    first: &[bool],
+    spec: &SgdSpec,
+) -> Result<()> {
     let op = "SGD.step";
     let moving = spec.momentum != 0.0;
     if moving {

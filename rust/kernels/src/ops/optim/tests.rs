@@ -30,7 +30,8 @@ fn compare<const S: usize>(
 ) {
     for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-13)] {
         let params: Vec<Tensor> = SIZES.iter().map(|&n| tensor(&wave(n, 0.0), dtype)).collect();
-        let state: [Vec<Tensor>; S] = std::array::from_fn(|_| SIZES.iter().map(|&n| tensor(&vec![0.0; n], dtype)).collect());
+        let state: [Vec<Tensor>; S] =
+            std::array::from_fn(|_| SIZES.iter().map(|&n| tensor(&vec![0.0; n], dtype)).collect());
         let mut want: Vec<Vec<(f64, [f64; S])>> =
             params.iter().map(|p| values(p).into_iter().map(|v| (v, [0.0; S])).collect()).collect();
         for t in 1..=4 {
@@ -81,10 +82,22 @@ fn sgd_follows_its_formula_in_every_variant() {
 
 #[test]
 fn adam_follows_its_formula_in_every_variant() {
-    for (decoupled, amsgrad, maximize, beta1) in
-        [(false, false, false, 0.9), (true, false, false, 0.9), (false, true, true, 0.9), (true, true, false, 0.4)]
-    {
-        let spec = AdamSpec { lr: 0.01, beta1, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, decoupled, amsgrad, maximize };
+    for (decoupled, amsgrad, maximize, beta1) in [
+        (false, false, false, 0.9),
+        (true, false, false, 0.9),
+        (false, true, true, 0.9),
+        (true, true, false, 0.4),
+    ] {
+        let spec = AdamSpec {
+            lr: 0.01,
+            beta1,
+            beta2: 0.99,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            decoupled,
+            amsgrad,
+            maximize,
+        };
         compare::<3>(
             "adam",
             |p, g, [m, v, top], t| {
@@ -108,11 +121,20 @@ fn adam_follows_its_formula_in_every_variant() {
 #[test]
 fn the_adaptive_methods_follow_their_formulas() {
     for (momentum, centered) in [(0.0, false), (0.9, false), (0.0, true), (0.9, true)] {
-        let spec = RmspropSpec { lr: 0.01, alpha: 0.9, eps: 1e-3, weight_decay: 0.1, momentum, centered, maximize: false };
+        let spec = RmspropSpec {
+            lr: 0.01,
+            alpha: 0.9,
+            eps: 1e-3,
+            weight_decay: 0.1,
+            momentum,
+            centered,
+            maximize: false,
+        };
         compare::<3>(
             "rmsprop",
             |p, g, [s, b, m], _| {
-                rmsprop(p, g, s, if momentum > 0.0 { b } else { &[] }, if centered { m } else { &[] }, &spec).unwrap()
+                rmsprop(p, g, s, if momentum > 0.0 { b } else { &[] }, if centered { m } else { &[] }, &spec)
+                    .unwrap()
             },
             |p, g, [s, b, m], _| {
                 let g = g + 0.1 * p;
@@ -191,7 +213,10 @@ fn the_norm_is_accurate_for_every_order_and_size() {
     assert_eq!(grad_norm(&[], 2.0).unwrap(), 0.0);
     for bad in [f64::NAN, f64::INFINITY] {
         let g = tensor(&[1.0, bad], DType::F32);
-        assert!(!grad_norm(&[&g], 2.0).unwrap().is_finite() && !grad_norm(&[&g], f64::INFINITY).unwrap().is_finite());
+        assert!(
+            !grad_norm(&[&g], 2.0).unwrap().is_finite()
+                && !grad_norm(&[&g], f64::INFINITY).unwrap().is_finite()
+        );
     }
     let turned = grads[2].with_layout(grads[2].layout().reshape(&[200, 200]).unwrap().permute(&[1, 0]));
     let before = values(&turned);

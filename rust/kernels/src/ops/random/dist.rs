@@ -6,6 +6,7 @@ use super::philox::{LANES, WORDS, blocks, fill_tiles, tile};
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::ops::copy;
+use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
 use crate::{for_all_types, for_float_types, multiversion};
 
@@ -50,7 +51,10 @@ multiversion! {
 pub fn uniform(generator: &Generator, shape: &[usize], dtype: DType, low: f64, high: f64) -> Result<Tensor> {
     let op = "uniform";
     if !(low <= high && (high - low).is_finite()) {
-        return Err(Error::value(op, format!("expected finite bounds with low <= high, got {low} and {high}")));
+        return Err(Error::value(
+            op,
+            format!("expected finite bounds with low <= high, got {low} and {high}"),
+        ));
     }
     let out = Tensor::empty(op, shape, dtype)?;
     let n = out.numel();
@@ -64,7 +68,9 @@ pub fn uniform(generator: &Generator, shape: &[usize], dtype: DType, low: f64, h
         DType::F64 => {
             let top = if high > low { high.next_down() } else { low };
             let (seed, offset) = generator.reserve(blocks(n, WORDS / 2));
-            fill_tiles(&out, offset, WORDS / 2, |block, out| uniform_f64(seed, block, out, low, high - low, top))?;
+            fill_tiles(&out, offset, WORDS / 2, |block, out| {
+                uniform_f64(seed, block, out, low, high - low, top)
+            })?;
         }
         other => return Err(not_float(op, other)),
     }
@@ -72,7 +78,10 @@ pub fn uniform(generator: &Generator, shape: &[usize], dtype: DType, low: f64, h
 }
 
 pub(super) fn not_float(op: &'static str, dtype: DType) -> Error {
-    Error::dtype(op, format!("expected float32 or float64, got {dtype}; make float32 and convert it with .to()"))
+    Error::dtype(
+        op,
+        format!("expected float32 or float64, got {dtype}; make float32 and convert it with .to()"),
+    )
 }
 
 multiversion! {
@@ -129,7 +138,9 @@ pub fn exponential(generator: &Generator, shape: &[usize], dtype: DType, rate: f
     match dtype {
         DType::F32 => {
             let (seed, offset) = generator.reserve(blocks(n, WORDS));
-            fill_tiles(&out, offset, WORDS, |block, out| exponential_f32(seed, block, out, (1.0 / rate) as f32))?;
+            fill_tiles(&out, offset, WORDS, |block, out| {
+                exponential_f32(seed, block, out, (1.0 / rate) as f32)
+            })?;
         }
         DType::F64 => {
             let (seed, offset) = generator.reserve(blocks(n, WORDS / 2));
@@ -181,7 +192,10 @@ pub fn randint(generator: &Generator, shape: &[usize], low: i64, high: i64, dtyp
         _ => (i64::MIN, i64::MAX),
     };
     if low < least || high - 1 > most {
-        return Err(Error::value(op, format!("{dtype} does not hold all integers from {low} to {}", high - 1)));
+        return Err(Error::value(
+            op,
+            format!("{dtype} does not hold all integers from {low} to {}", high - 1),
+        ));
     }
     let range = high.wrapping_sub(low) as u64;
     let out = Tensor::empty(op, shape, dtype)?;
@@ -199,15 +213,20 @@ pub fn bernoulli(generator: &Generator, p: &Tensor) -> Result<Tensor> {
     for_float_types!(op, p.dtype(), T => {
         // SAFETY: row-major, only read in this call.
         let probabilities = unsafe { p.as_slice::<T>() };
-        if let Some(bad) = probabilities.iter().find(|&&v| !(0.0..=1.0).contains(&v)) {
+        // Folded without a branch first, so that the check vectorises.
+        let fits = probabilities.iter().fold(true, |ok, &v| ok & (0.0..=1.0).contains(&v));
+        if let Some(bad) = probabilities.iter().find(|&&v| !fits && !(0.0..=1.0).contains(&v)) {
             return Err(Error::value(op, format!("probabilities must lie between 0 and 1, got {bad}")));
         }
         let drawn = uniform(generator, p.shape(), p.dtype(), 0.0, 1.0)?;
-        // SAFETY: a fresh tensor.
-        let flags = unsafe { drawn.as_mut_slice::<T>() };
-        for (flag, &p) in flags.iter_mut().zip(probabilities) {
-            *flag = (*flag < p) as u8 as T;
-        }
+        let to = SendPtr(drawn.ptr::<T>());
+        for_ranges(probabilities.len(), GRAIN, |range| {
+            // SAFETY: disjoint ranges of a fresh tensor.
+            let flags = unsafe { std::slice::from_raw_parts_mut(to.get().add(range.start), range.len()) };
+            for (flag, &p) in flags.iter_mut().zip(&probabilities[range]) {
+                *flag = if *flag < p { 1.0 } else { 0.0 };
+            }
+        });
         Ok(drawn)
     })
 }

@@ -1,6 +1,9 @@
 //! Normally distributed numbers by Box and Muller's transform, with our own logarithm, sine and
 //! cosine: branch-free, so that they vectorise, and the same bits on every machine.
 
+// The coefficients are as their authors print them.
+#![allow(clippy::excessive_precision)]
+
 use super::Generator;
 use super::dist::{not_float, open_f32, open_f64, wide};
 use super::philox::{LANES, WORDS, blocks, fill_tiles, tile};
@@ -53,7 +56,8 @@ fn turn_f32(word: u32) -> (f32, f32) {
     // A quarter of the turn by number, the rest as an angle in [-pi/4, pi/4).
     let shifted = word.wrapping_add(1 << 29);
     let quarter = shifted >> 30;
-    let a = ((shifted & 0x3fff_ffff) as i32 - (1 << 29)) as f32 * (std::f32::consts::FRAC_PI_2 / (1 << 30) as f32);
+    let a = ((shifted & 0x3fff_ffff) as i32 - (1 << 29)) as f32
+        * (std::f32::consts::FRAC_PI_2 / (1 << 30) as f32);
     let z = a * a;
     let s = a + a * z * (-1.666_665_5e-1 + z * (8.332_161e-3 + z * -1.951_529_6e-4));
     let c = 1.0 - 0.5 * z + z * z * (4.166_664_6e-2 + z * (-1.388_731_6e-3 + z * 2.443_315_7e-5));
@@ -69,15 +73,16 @@ fn turn_f32(word: u32) -> (f32, f32) {
 fn turn_f64(word: u64) -> (f64, f64) {
     let shifted = (word >> 12).wrapping_add(1 << 49) & ((1 << 52) - 1);
     let quarter = shifted >> 50;
-    let a = ((shifted & ((1 << 50) - 1)) as i64 - (1 << 49)) as f64 * (std::f64::consts::FRAC_PI_2 / (1u64 << 50) as f64);
+    let a = ((shifted & ((1 << 50) - 1)) as i64 - (1 << 49)) as f64
+        * (std::f64::consts::FRAC_PI_2 / (1u64 << 50) as f64);
     let z = a * a;
-    let s = a
-        + a * z
-            * (-1.66666666666666324348e-01
-                + z * (8.33333333332248946124e-03
-                    + z * (-1.98412698298579493134e-04
-                        + z * (2.75573137070700676789e-06
-                            + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)))));
+    let s = a + a
+        * z
+        * (-1.66666666666666324348e-01
+            + z * (8.33333333332248946124e-03
+                + z * (-1.98412698298579493134e-04
+                    + z * (2.75573137070700676789e-06
+                        + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)))));
     let c = 1.0 - 0.5 * z
         + z * z
             * (4.16666666666666019037e-02
@@ -132,7 +137,9 @@ pub fn normal(generator: &Generator, shape: &[usize], dtype: DType, mean: f64, s
     match dtype {
         DType::F32 => {
             let (seed, offset) = generator.reserve(blocks(n, WORDS));
-            fill_tiles(&out, offset, WORDS, |block, out| normal_f32(seed, block, out, mean as f32, std as f32))?;
+            fill_tiles(&out, offset, WORDS, |block, out| {
+                normal_f32(seed, block, out, mean as f32, std as f32)
+            })?;
         }
         DType::F64 => {
             let (seed, offset) = generator.reserve(blocks(n, WORDS / 2));

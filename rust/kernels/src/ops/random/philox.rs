@@ -18,28 +18,34 @@ pub(super) type Tile = [[u32; LANES]; 4];
 /// The blocks with counters `block .. block + 16` of the stream that `seed` names.
 #[inline(always)]
 pub(super) fn tile(seed: u64, block: u64) -> Tile {
-    let mut c: Tile = [[0; LANES]; 4];
+    // Words sit in 64-bit lanes whose upper halves are garbage: the multiply looks at lower halves
+    // only, so nothing is widened or narrowed between rounds.
+    let mut c = [[0u64; LANES]; 4];
     for l in 0..LANES {
         let at = block.wrapping_add(l as u64);
-        c[0][l] = at as u32;
-        c[1][l] = (at >> 32) as u32;
+        c[0][l] = at;
+        c[1][l] = at >> 32;
     }
     let (mut k0, mut k1) = (seed as u32, (seed >> 32) as u32);
     for _ in 0..10 {
-        let mut next: Tile = [[0; LANES]; 4];
         for l in 0..LANES {
-            let a = c[0][l] as u64 * 0xD251_1F53;
-            let b = c[2][l] as u64 * 0xCD9E_8D57;
-            next[0][l] = (b >> 32) as u32 ^ c[1][l] ^ k0;
-            next[1][l] = b as u32;
-            next[2][l] = (a >> 32) as u32 ^ c[3][l] ^ k1;
-            next[3][l] = a as u32;
+            let a = (c[0][l] & 0xffff_ffff) * 0xD251_1F53;
+            let b = (c[2][l] & 0xffff_ffff) * 0xCD9E_8D57;
+            c[0][l] = (b >> 32) ^ c[1][l] ^ k0 as u64;
+            c[1][l] = b;
+            c[2][l] = (a >> 32) ^ c[3][l] ^ k1 as u64;
+            c[3][l] = a;
         }
-        c = next;
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
-    c
+    let mut words: Tile = [[0; LANES]; 4];
+    for w in 0..4 {
+        for l in 0..LANES {
+            words[w][l] = c[w][l] as u32;
+        }
+    }
+    words
 }
 
 /// Blocks that `n` elements take, `per_tile` to a tile.
@@ -60,7 +66,8 @@ where
         let block = offset.wrapping_add((range.start / per_tile * LANES) as u64);
         let whole = range.len() / per_tile * per_tile;
         // SAFETY: ranges are disjoint parts of the fresh output.
-        let part = unsafe { std::slice::from_raw_parts_mut(to.get().cast::<T>().add(range.start), range.len()) };
+        let part =
+            unsafe { std::slice::from_raw_parts_mut(to.get().cast::<T>().add(range.start), range.len()) };
         let (head, tail) = part.split_at_mut(whole);
         f(block, head);
         if !tail.is_empty() {

@@ -79,7 +79,9 @@ fn check_row<T: Element>(op: &'static str, row: &[T], n: usize, replacement: boo
     if !replacement && positive < n {
         return Err(Error::value(
             op,
-            format!("cannot draw {n} samples from {positive} classes with a positive weight; pass replacement=True"),
+            format!(
+                "cannot draw {n} samples from {positive} classes with a positive weight; pass replacement=True"
+            ),
         ));
     }
     Ok(())

@@ -70,7 +70,9 @@ fn uniform_numbers_fill_their_half_open_range_evenly() {
     // The upper end stays out where rounding is coarse.
     let v: Vec<f32> = values(&uniform(&g, &[100_000], DType::F32, 1e8, 1e8 + 16.0).unwrap());
     assert!(v.iter().all(|&x| (1e8..1e8 + 16.0).contains(&x)));
-    assert!(uniform(&g, &[2], DType::F32, 1.0, 0.0).is_err() && uniform(&g, &[2], DType::I64, 0.0, 1.0).is_err());
+    assert!(
+        uniform(&g, &[2], DType::F32, 1.0, 0.0).is_err() && uniform(&g, &[2], DType::I64, 0.0, 1.0).is_err()
+    );
 }
 
 #[test]
@@ -114,7 +116,9 @@ fn integers_cover_their_range_in_every_dtype() {
     for dtype in [DType::I64, DType::I32, DType::U8, DType::I8, DType::F32] {
         let t = randint(&g, &[60_000], 3, 9, dtype).unwrap();
         let mut bins = [0i64; 6];
-        values::<i64>(&copy::cast("test", &t, DType::I64).unwrap()).iter().for_each(|&v| bins[(v - 3) as usize] += 1);
+        values::<i64>(&copy::cast("test", &t, DType::I64).unwrap())
+            .iter()
+            .for_each(|&v| bins[(v - 3) as usize] += 1);
         assert!(bins.iter().all(|b| (b - 10_000).abs() < 450), "{bins:?}");
     }
     let v: Vec<i64> = values(&randint(&g, &[10_000], i64::MIN, i64::MAX, DType::I64).unwrap());
@@ -144,7 +148,8 @@ fn permutations_are_permutations_and_fair() {
 fn coins_and_waiting_times_follow_their_parameters() {
     let g = Generator::new(6);
     let p: Vec<f32> = (0..100_000).map(|i| [0.0, 0.25, 1.0, 0.5][i % 4]).collect();
-    let coins: Vec<f32> = values(&bernoulli(&g, &Tensor::from_slice("test", &p, &[100_000]).unwrap()).unwrap());
+    let coins: Vec<f32> =
+        values(&bernoulli(&g, &Tensor::from_slice("test", &p, &[100_000]).unwrap()).unwrap());
     let heads = |k: usize| coins.iter().skip(k).step_by(4).sum::<f32>();
     assert_eq!((heads(0), heads(2)), (0.0, 25_000.0));
     assert!((heads(1) - 6250.0).abs() < 350.0 && (heads(3) - 12_500.0).abs() < 400.0);
@@ -164,9 +169,15 @@ fn classes_are_drawn_by_weight_and_without_replacement_only_once() {
     let g = Generator::new(7);
     let p = Tensor::from_slice("test", &[1f32, 0.0, 3.0, 6.0, 0.0, 0.0, 5.0, 5.0], &[2, 4]).unwrap();
     let v: Vec<i64> = values(&multinomial(&g, &p, 20_000, true).unwrap());
-    let count = |row: usize, class: i64| v[row * 20_000..(row + 1) * 20_000].iter().filter(|&&c| c == class).count() as i64;
+    let count = |row: usize, class: i64| {
+        v[row * 20_000..(row + 1) * 20_000].iter().filter(|&&c| c == class).count() as i64
+    };
     assert_eq!((count(0, 1), count(1, 0), count(1, 1)), (0, 0, 0));
-    assert!((count(0, 0) - 2000).abs() < 220 && (count(0, 3) - 12_000).abs() < 350 && (count(1, 2) - 10_000).abs() < 350);
+    assert!(
+        (count(0, 0) - 2000).abs() < 220
+            && (count(0, 3) - 12_000).abs() < 350
+            && (count(1, 2) - 10_000).abs() < 350
+    );
     for _ in 0..50 {
         let v: Vec<i64> = values(&multinomial(&g, &p, 2, false).unwrap());
         assert!(v[0] != v[1] && v[0] != 1 && v[1] != 1);
@@ -187,7 +198,11 @@ fn dropout_is_linear_unbiased_and_repeats() {
         let two = Tensor::from_slice("test", &vec![2f64; n], &[n]).unwrap();
         let a: Vec<f32> = values(&dropout(9, 100, &x, 0.25).unwrap());
         let b: Vec<f64> = values(&dropout(9, 100, &two, 0.25).unwrap());
-        assert!(a.iter().zip(&b).all(|(&a, &b)| a == 0.0 && b == 0.0 || a == 4.0 / 3.0 && (b - 8.0 / 3.0).abs() < 1e-15));
+        assert!(
+            a.iter()
+                .zip(&b)
+                .all(|(&a, &b)| a == 0.0 && b == 0.0 || a == 4.0 / 3.0 && (b - 8.0 / 3.0).abs() < 1e-15)
+        );
         if n > 1000 {
             let kept = a.iter().filter(|&&a| a != 0.0).count() as f64 / n as f64;
             assert!((kept - 0.75).abs() < 0.01);

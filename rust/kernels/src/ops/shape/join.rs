@@ -25,13 +25,17 @@ pub fn cat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
         return Tensor::empty(op, &[0], dtype);
     };
     if let Some(i) = tensors.iter().position(|t| t.ndim() == 0) {
-        return Err(Error::shape(op, format!("tensor {i} has no axes and cannot be joined; use stack, or .reshape(1)")));
+        return Err(Error::shape(
+            op,
+            format!("tensor {i} has no axes and cannot be joined; use stack, or .reshape(1)"),
+        ));
     }
     let axis = normalize_axis(op, axis, first.ndim())?;
     let mut shape: Dims = first.shape().into();
     let mut total = 0usize;
     for t in &parts {
-        let same = t.ndim() == first.ndim() && (0..t.ndim()).all(|a| a == axis || t.shape()[a] == first.shape()[a]);
+        let same =
+            t.ndim() == first.ndim() && (0..t.ndim()).all(|a| a == axis || t.shape()[a] == first.shape()[a]);
         if !same {
             let shapes: Vec<_> = parts.iter().map(|t| format!("{:?}", t.shape())).collect();
             return Err(Error::shape(
@@ -39,7 +43,9 @@ pub fn cat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
                 format!("shapes must be equal except on axis {axis}, got {}", shapes.join(", ")),
             ));
         }
-        total = total.checked_add(t.shape()[axis]).ok_or_else(|| Error::memory(op, "the joined axis is too long"))?;
+        total = total
+            .checked_add(t.shape()[axis])
+            .ok_or_else(|| Error::memory(op, "the joined axis is too long"))?;
     }
     shape[axis] = total;
     let out = Tensor::empty(op, &shape, dtype)?;
@@ -63,6 +69,34 @@ pub fn cat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
     Ok(out)
 }
 
+/// Bytes from which a row is worth cutting.
+const LONG_ROW: usize = 1 << 16;
+
+/// Copies `n` rows of `len` bytes that follow each other to places `step` bytes apart.
+///
+/// # Safety
+/// Both are valid and apart.
+unsafe fn copy_rows(from: *const u8, to: *mut u8, len: usize, step: usize, n: usize) {
+    /// Known lengths are a register or two instead of a call.
+    #[inline(always)]
+    unsafe fn fixed<const L: usize>(from: *const u8, to: *mut u8, step: usize, n: usize) {
+        for i in 0..n {
+            to.add(i * step)
+                .cast::<[u8; L]>()
+                .write_unaligned(from.add(i * L).cast::<[u8; L]>().read_unaligned());
+        }
+    }
+    match len {
+        1 => fixed::<1>(from, to, step, n),
+        4 => fixed::<4>(from, to, step, n),
+        8 => fixed::<8>(from, to, step, n),
+        16 => fixed::<16>(from, to, step, n),
+        32 => fixed::<32>(from, to, step, n),
+        64 => fixed::<64>(from, to, step, n),
+        _ => (0..n).for_each(|i| std::ptr::copy_nonoverlapping(from.add(i * len), to.add(i * step), len)),
+    }
+}
+
 /// Row-major parts of one dtype: runs of bytes.
 fn cat_rows(parts: &[&Tensor], axis: usize, out: &Tensor) {
     let (outer, _, inner) = around(out.shape(), axis);
@@ -76,6 +110,18 @@ fn cat_rows(parts: &[&Tensor], axis: usize, out: &Tensor) {
         at += t.shape()[axis] * unit;
     }
     let to = bytes(out);
+    if row < LONG_ROW {
+        return for_ranges(outer, (GRAIN * 4 / row).max(1), |range| {
+            for &(start, len, from) in &starts {
+                // SAFETY: rows of the parts and of the output, which is written once.
+                unsafe {
+                    let (from, to) =
+                        (from.get().add(range.start * len), to.get().add(range.start * row + start));
+                    copy_rows(from, to, len, row, range.len());
+                }
+            }
+        });
+    }
     // Flat ranges of the output's bytes, so that one long row is shared among threads as well.
     for_ranges(outer * row, (1 << 18).min(GRAIN * 8), |range| {
         let mut at = range.start;
@@ -122,7 +168,9 @@ pub fn roll(x: &Tensor, shifts: &[isize], axes: &[isize]) -> Result<Tensor> {
     x.expect_cpu(op)?;
     if axes.is_empty() && shifts.len() == 1 {
         let flat = copy::contiguous(op, x)?;
-        let line = flat.with_layout(flat.layout().reshape(&[x.numel()]).unwrap_or_else(|| Layout::contiguous(&[x.numel()])));
+        let line = flat.with_layout(
+            flat.layout().reshape(&[x.numel()]).unwrap_or_else(|| Layout::contiguous(&[x.numel()])),
+        );
         let out = roll_axis(op, &line, shifts[0], 0)?;
         return Ok(out.with_layout(Layout::contiguous(x.shape())));
     }

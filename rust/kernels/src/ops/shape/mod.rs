@@ -14,6 +14,7 @@ pub use view::{as_strided_scatter_add, diagonal, unfold};
 
 use super::index::{Walk, for_width};
 use crate::layout::Layout;
+use crate::multiversion;
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
 
@@ -31,6 +32,14 @@ pub(crate) fn copy_layout(dst: &Tensor, to: &Layout, x: &Tensor, from: &Layout) 
         let (d, s) = (SendPtr(dst.storage().ptr().cast::<T>()), SendPtr(x.storage().ptr().cast::<T>()));
         let piece = inner.min(GRAIN);
         let pieces = inner.div_ceil(piece);
+        if pieces == 1 {
+            return for_ranges(rows, (GRAIN / piece).max(1), |range| {
+                walk.each(range, |_, [dr, sr]| {
+                    // SAFETY: as below.
+                    unsafe { copy_run(d.get().offset(d0 + dr), ds, s.get().offset(s0 + sr), ss, inner) }
+                });
+            });
+        }
         for_ranges(rows * pieces, (GRAIN / piece).max(1), |range| {
             for task in range {
                 let (row, start) = (task / pieces, (task % pieces * piece) as isize);
@@ -48,6 +57,14 @@ pub(crate) fn copy_layout(dst: &Tensor, to: &Layout, x: &Tensor, from: &Layout) 
     });
 }
 
+multiversion! {
+    fn reverse<T: Copy>(to: &mut [T], from: &[T]) {
+        for (to, &from) in to.iter_mut().zip(from.iter().rev()) {
+            *to = from;
+        }
+    }
+}
+
 /// # Safety
 /// Both runs are valid and apart.
 #[inline(always)]
@@ -55,10 +72,7 @@ unsafe fn copy_run<T: Copy>(d: *mut T, ds: isize, s: *const T, ss: isize, n: usi
     match (ds, ss) {
         (1, 1) => std::ptr::copy_nonoverlapping(s, d, n),
         (1, -1) => {
-            let (to, from) = (std::slice::from_raw_parts_mut(d, n), std::slice::from_raw_parts(s.sub(n - 1), n));
-            for (to, &from) in to.iter_mut().zip(from.iter().rev()) {
-                *to = from;
-            }
+            reverse(std::slice::from_raw_parts_mut(d, n), std::slice::from_raw_parts(s.sub(n - 1), n));
         }
         (1, 0) => std::slice::from_raw_parts_mut(d, n).fill(*s),
         _ => {

@@ -22,7 +22,10 @@ pub fn pad_constant(x: &Tensor, pads: &[(isize, isize)], value: Scalar) -> Resul
     for (axis, &(before, after)) in pads.iter().enumerate() {
         let size = (x.shape()[axis] as isize).checked_add(before).and_then(|n| n.checked_add(after));
         shape[axis] = size.filter(|&n| n >= 0).ok_or_else(|| {
-            Error::shape(op, format!("padding {before} and {after} does not fit axis {axis} of size {}", x.shape()[axis]))
+            Error::shape(
+                op,
+                format!("padding {before} and {after} does not fit axis {axis} of size {}", x.shape()[axis]),
+            )
         })? as usize;
     }
     let out = Tensor::empty(op, &shape, x.dtype())?;

@@ -35,10 +35,13 @@ struct Maps {
 
 fn maps(op: &'static str, shape: &[usize], pads: &[isize], mode: PadMode) -> Result<Maps> {
     let n = pads.len() / 2;
-    if pads.len() % 2 != 0 || !(1..=3).contains(&n) || n > shape.len() {
+    if !pads.len().is_multiple_of(2) || !(1..=3).contains(&n) || n > shape.len() {
         return Err(Error::shape(
             op,
-            format!("expected 2, 4 or 6 paddings (last axis first) for a tensor of shape {shape:?}, got {}", pads.len()),
+            format!(
+                "expected 2, 4 or 6 paddings (last axis first) for a tensor of shape {shape:?}, got {}",
+                pads.len()
+            ),
         ));
     }
     let mut out = Maps {

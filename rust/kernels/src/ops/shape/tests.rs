@@ -53,9 +53,14 @@ fn cat_of_ragged_large_parts_is_exact() {
 fn constant_padding_pads_and_crops() {
     let x = range(&[2, 3]);
     let y = pad_constant(&x, &[(1, 0), (-1, 2)], Scalar::Float(9.0)).unwrap();
-    assert_eq!((y.shape(), values::<f32>(&y)), (&[3, 4][..], vec![9., 9., 9., 9., 1., 2., 9., 9., 4., 5., 9., 9.]));
-    assert_eq!(values::<f32>(&pad_constant(&permuted(&x, &[1, 0]), &[(0, 0), (0, 1)], Scalar::Int(7)).unwrap()),
-        [0., 3., 7., 1., 4., 7., 2., 5., 7.]);
+    assert_eq!(
+        (y.shape(), values::<f32>(&y)),
+        (&[3, 4][..], vec![9., 9., 9., 9., 1., 2., 9., 9., 4., 5., 9., 9.])
+    );
+    assert_eq!(
+        values::<f32>(&pad_constant(&permuted(&x, &[1, 0]), &[(0, 0), (0, 1)], Scalar::Int(7)).unwrap()),
+        [0., 3., 7., 1., 4., 7., 2., 5., 7.]
+    );
     assert_eq!(values::<f32>(&pad_constant(&x, &[(0, 0), (-5, 4)], Scalar::Int(1)).unwrap()), [1.0; 4]);
     assert_eq!(pad_constant(&range(&[0, 2]), &[(1, 0), (0, 0)], Scalar::Int(1)).unwrap().shape(), &[1, 2]);
     assert!(pad_constant(&x, &[(0, 0), (-2, -2)], Scalar::Int(0)).is_err());
@@ -71,8 +76,14 @@ fn mirrors_rolls_repeats_and_triangles_agree_with_their_definitions() {
     assert_eq!(values::<f32>(&roll(&x, &[-2, 1], &[1, 0]).unwrap()), [5., 3., 4., 2., 0., 1.]);
     assert_eq!(values::<f32>(&roll(&permuted(&x, &[1, 0]), &[1], &[]).unwrap()), [5., 0., 3., 1., 4., 2.]);
     assert!(roll(&x, &[1, 2], &[0]).is_err());
-    assert_eq!(values::<f32>(&repeat_interleave(&x, 2, 1).unwrap()), [0., 0., 1., 1., 2., 2., 3., 3., 4., 4., 5., 5.]);
-    assert_eq!(values::<f32>(&repeat_interleave(&x, 2, 0).unwrap()), [0., 1., 2., 0., 1., 2., 3., 4., 5., 3., 4., 5.]);
+    assert_eq!(
+        values::<f32>(&repeat_interleave(&x, 2, 1).unwrap()),
+        [0., 0., 1., 1., 2., 2., 3., 3., 4., 4., 5., 5.]
+    );
+    assert_eq!(
+        values::<f32>(&repeat_interleave(&x, 2, 0).unwrap()),
+        [0., 1., 2., 0., 1., 2., 3., 4., 5., 3., 4., 5.]
+    );
     assert_eq!(repeat_interleave(&x, 0, 0).unwrap().shape(), &[0, 3]);
     let s = range(&[2, 3, 3]);
     for d in -4..5 {

@@ -54,18 +54,29 @@ pub fn diagonal(x: &Tensor, offset: isize, axis1: isize, axis2: isize) -> Result
 
 /// A flat buffer of `base_extent` elements with every element of `g` added at
 /// `offset + sum(index * stride)`: the gradient of a view with those strides.
-pub fn as_strided_scatter_add(g: &Tensor, base_extent: usize, offset: usize, strides: &[isize]) -> Result<Tensor> {
+pub fn as_strided_scatter_add(
+    g: &Tensor,
+    base_extent: usize,
+    offset: usize,
+    strides: &[isize],
+) -> Result<Tensor> {
     let op = "as_strided_backward";
     g.expect_cpu(op)?;
     if strides.len() != g.ndim() {
-        return Err(Error::shape(op, format!("expected {} strides for shape {:?}, got {}", g.ndim(), g.shape(), strides.len())));
+        return Err(Error::shape(
+            op,
+            format!("expected {} strides for shape {:?}, got {}", g.ndim(), g.shape(), strides.len()),
+        ));
     }
     let to = Layout::new(g.shape().into(), strides.into(), offset);
     let (low, high) = extent(&to).unwrap_or((-1, i128::MAX));
     if g.numel() > 0 && (low < 0 || high > base_extent as i128) {
         return Err(Error::shape(
             op,
-            format!("shape {:?} with strides {strides:?} and offset {offset} reaches outside {base_extent} elements", g.shape()),
+            format!(
+                "shape {:?} with strides {strides:?} and offset {offset} reaches outside {base_extent} elements",
+                g.shape()
+            ),
         ));
     }
     let out = crate::ops::index::zeros_parallel(op, &[base_extent], g.dtype())?;
@@ -96,7 +107,9 @@ fn add_strided<T: Element + Accumulate>(out: &Tensor, to: &Layout, g: &Tensor) {
         (from..to.ndim()).map(|a| (to.shape()[a] - 1) * to.strides()[a].unsigned_abs()).sum()
     };
     let mut split = 0;
-    while split < to.ndim() && (to.shape()[split] == 1 || to.strides()[split].unsigned_abs() > reach(split + 1)) {
+    while split < to.ndim()
+        && (to.shape()[split] == 1 || to.strides()[split].unsigned_abs() > reach(split + 1))
+    {
         split += 1;
     }
     let outer = Walk::new(&to.shape()[..split], [&to.strides()[..split], &g.strides()[..split]]);

@@ -103,9 +103,16 @@ pub fn sort(x: &Tensor, axis: isize, descending: bool, _stable: bool) -> Result<
     Ok((r.restore(op, values, x.ndim())?, r.restore(op, indices, x.ndim())?))
 }
 
-fn sort_rows<T: Sortable, I: Item>(op: &'static str, r: &Rows, descending: bool, values: &Tensor, indices: &Tensor) -> Result<()> {
+fn sort_rows<T: Sortable, I: Item>(
+    op: &'static str,
+    r: &Rows,
+    descending: bool,
+    values: &Tensor,
+    indices: &Tensor,
+) -> Result<()> {
     let n = r.n;
-    let (src, to, places) = (SendPtr(r.x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
+    let (src, to, places) =
+        (SendPtr(r.x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
     let failed = FirstError::default();
     for_ranges(r.rows, (TASK / n).max(1), |range| {
         let Some((mut items, mut spare)) =

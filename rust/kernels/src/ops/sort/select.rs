@@ -40,7 +40,8 @@ fn topk_rows<T: Sortable, I: Item>(
     let n = r.n;
     // Candidates gather here; whenever it is full the best k stay.
     let room = (2 * k + 64).min(n);
-    let (src, to, places) = (SendPtr(r.x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
+    let (src, to, places) =
+        (SendPtr(r.x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
     let failed = FirstError::default();
     for_ranges(r.rows, (TASK / n).max(1), |range| {
         let Some(mut items) = failed.note(Items::<I>::new(op, room)) else {
@@ -120,9 +121,17 @@ fn nth(op: &'static str, x: &Tensor, r: &Rows, k: usize, nan_wins: bool) -> Resu
     Ok((r.dropped(values, x.ndim()), r.dropped(indices, x.ndim())))
 }
 
-fn nth_rows<T: Sortable, I: Item>(op: &'static str, r: &Rows, k: usize, nan_wins: bool, values: &Tensor, indices: &Tensor) -> Result<()> {
+fn nth_rows<T: Sortable, I: Item>(
+    op: &'static str,
+    r: &Rows,
+    k: usize,
+    nan_wins: bool,
+    values: &Tensor,
+    indices: &Tensor,
+) -> Result<()> {
     let n = r.n;
-    let (src, to, places) = (SendPtr(r.x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
+    let (src, to, places) =
+        (SendPtr(r.x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
     let failed = FirstError::default();
     for_ranges(r.rows, (TASK / n).max(1), |range| {
         let Some(mut items) = failed.note(Items::<I>::new(op, n)) else {

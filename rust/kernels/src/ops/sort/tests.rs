@@ -33,7 +33,16 @@ fn sorting_is_stable_for_every_dtype_length_and_direction() {
     for n in [1, 2, 37, 1000, 5000, 200_000] {
         for below in [5, 120, 1 << 30] {
             let whole = Tensor::from_slice("test", &noise(n, below), &[n]).unwrap();
-            for dtype in [DType::F32, DType::F64, DType::I64, DType::I32, DType::U8, DType::I8, DType::F16, DType::Bool] {
+            for dtype in [
+                DType::F32,
+                DType::F64,
+                DType::I64,
+                DType::I32,
+                DType::U8,
+                DType::I8,
+                DType::F16,
+                DType::Bool,
+            ] {
                 if n == 200_000 && dtype.size() < 4 {
                     continue;
                 }

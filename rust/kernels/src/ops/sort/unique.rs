@@ -26,13 +26,15 @@ fn unique_typed<T: Sortable, I: Item>(op: &'static str, x: &Tensor) -> Result<(T
     let items = items.as_mut();
     pack(from, items, false);
     sort_items(items, spare.as_mut());
-    let differs = |i: usize| i == 0 || items[i].key() != items[i - 1].key() || from[items[i].place()].is_nan();
+    let differs =
+        |i: usize| i == 0 || items[i].key() != items[i - 1].key() || from[items[i].place()].is_nan();
     let count = (0..n).filter(|&i| differs(i)).count();
     let values = Tensor::empty(op, &[count], x.dtype())?;
     let inverse = Tensor::empty(op, x.shape(), DType::I64)?;
     let counts = Tensor::zeros(op, &[count], DType::I64)?;
     // SAFETY: fresh outputs.
-    let (v, inv, c) = unsafe { (values.as_mut_slice::<T>(), inverse.as_mut_slice::<i64>(), counts.as_mut_slice::<i64>()) };
+    let (v, inv, c) =
+        unsafe { (values.as_mut_slice::<T>(), inverse.as_mut_slice::<i64>(), counts.as_mut_slice::<i64>()) };
     let mut at = 0;
     for i in 0..n {
         let place = items[i].place();
@@ -51,12 +53,19 @@ fn unique_typed<T: Sortable, I: Item>(op: &'static str, x: &Tensor) -> Result<(T
 pub fn searchsorted(sorted: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> {
     let op = "searchsorted";
     if sorted.ndim() != 1 {
-        return Err(Error::shape(op, format!("the sorted tensor must have one axis, got shape {:?}", sorted.shape())));
+        return Err(Error::shape(
+            op,
+            format!("the sorted tensor must have one axis, got shape {:?}", sorted.shape()),
+        ));
     }
     if sorted.dtype() != values.dtype() {
         return Err(Error::dtype(
             op,
-            format!("the sorted tensor is {}, the values {}; convert one of them", sorted.dtype(), values.dtype()),
+            format!(
+                "the sorted tensor is {}, the values {}; convert one of them",
+                sorted.dtype(),
+                values.dtype()
+            ),
         ));
     }
     let (sorted, values) = (copy::contiguous(op, sorted)?, copy::contiguous(op, values)?);

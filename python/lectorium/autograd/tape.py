@@ -146,9 +146,10 @@ def edge(t: Tensor) -> tuple[Node | Tensor, int]:
 def record(made: Op, args: Sequence[Any], out: Any, saved: tuple[Any, ...]) -> Node:
     """Notes that ``made`` computed ``out`` from ``args``."""
     node = Node()
-    node.id = next(_ids)
     node.op = made
     node.parents = tuple([edge(a) if isinstance(a, Tensor) and a.requires_grad else None for a in args])
+    # After the parents: a stale view among them has just got a node, with an id of its own.
+    node.id = next(_ids)
     node.need = tuple([p is not None for p in node.parents])
     node.hooks = node.retained = None
     node.own = ()

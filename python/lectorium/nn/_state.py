@@ -85,10 +85,10 @@ class State:
                 problem = _mismatch(key, state_dict[key], module._own_state()[name])
                 problems += [problem] if problem else []
         if strict:
-            quoted = ", ".join(f'"{k}"' for k in missing)
-            problems = [f"Missing key(s) in state_dict: {quoted}. "] * bool(missing) + problems
             quoted = ", ".join(f'"{k}"' for k in unexpected)
             problems = [f"Unexpected key(s) in state_dict: {quoted}. "] * bool(unexpected) + problems
+            quoted = ", ".join(f'"{k}"' for k in missing)
+            problems = [f"Missing key(s) in state_dict: {quoted}. "] * bool(missing) + problems
         if problems:
             lines = "\n\t".join(problems)
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}")

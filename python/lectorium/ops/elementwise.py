@@ -114,11 +114,10 @@ def _extreme(name: str) -> Any:
     @made.vjp
     def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
         x, y, mx, my = saved
-        first, second = (x, y) if name in ("maximum", "fmax") else (y, x)
+        ahead = k.gt if name in ("maximum", "fmax") else k.lt
         # Half of g where they are equal, as PyTorch does.
-        wins = k.add(k.cast(k.gt(first, second), g.dtype), k.mul(k.cast(k.eq(x, y), g.dtype), 0.5))
-        loses = k.sub(1.0, wins)
-        wx, wy = (wins, loses) if first is x else (loses, wins)
+        wx = k.add(k.cast(ahead(x, y), g.dtype), k.mul(k.cast(k.eq(x, y), g.dtype), 0.5))
+        wy = k.sub(1.0, wx)
         return need[0] and k.sum_to(k.mul(g, wx), mx), need[1] and k.sum_to(k.mul(g, wy), my)
 
     return made

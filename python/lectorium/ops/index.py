@@ -135,9 +135,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 @op
 def index_put(k: Any, x: Any, value: Any, indices: Any, accumulate: bool = False) -> Any:
     """A copy of ``x`` with ``value`` (broadcast) written or added where the indices point."""
-    out = _core.clone(x)
-    _core.index_put_into(out, indices, value, accumulate)
-    return out, (k.meta(value), indices, accumulate)
+    return k.index_put(x, value, indices, accumulate), (k.meta(value), indices, accumulate)
 
 
 @index_put.vjp

@@ -62,6 +62,16 @@ fn index_put_into(py: Python<'_>, dst: T, indices: Vec<Option<T>>, value: T, acc
         Ok(())
     })
 }
+/// A copy of `x` with `value` written or added where the indices point.
+#[pyfunction]
+#[pyo3(signature = (x, value, indices, accumulate=false))]
+fn index_put<'py>(py: Python<'py>, x: T, value: T, indices: Vec<Option<T>>, accumulate: bool) -> Out<'py> {
+    run1(py, x.0.numel(), || {
+        let out = lectorium::ops::copy::clone("index_put", &x.0)?;
+        ix::index_put(&out, &opt_refs(&indices), &value.0, accumulate)?;
+        Ok(out)
+    })
+}
 #[pyfunction]
 fn index_get_grad<'py>(py: Python<'py>, g: T, meta: &Bound<'py, Meta>, indices: Vec<Option<T>>) -> Out<'py> {
     let size = &meta.get().shape;
@@ -359,7 +369,7 @@ fn scale_all(py: Python<'_>, grads: Vec<T>, factor: f64) -> PyResult<()> {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyGenerator>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(gather, scatter, scatter_value, scatter_add, index_select, index_add, index_get, index_put_into,
+    plain!(gather, scatter, scatter_value, scatter_add, index_select, index_add, index_get, index_put_into, index_put,
         index_get_grad, nonzero, masked_fill, one_hot, bincount, cat, pad_constant, pad_index, pad_index_grad, flip,
         roll, tril, triu, repeat_interleave, sort, topk, kthvalue, median_dim, unique, searchsorted, uniform, normal,
         exponential, randint, randperm, bernoulli, multinomial, dropout, sgd_step, adam_step, rmsprop_step,

@@ -1,0 +1,66 @@
+"""What several families of functions need: pairs of ints, unbatched inputs, in-place variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ... import _core, ops
+from ..._core import Tensor
+from ...autograd.tape import apply_inplace
+
+ShapeError = _core.ShapeError
+Ints = int | Sequence[int]
+
+
+def numbers(op: str, name: str, value: Any, n: int) -> tuple[int, ...]:
+    """``n`` ints: one for all axes, or one for each."""
+    if hasattr(value, "__index__"):
+        return (value.__index__(),) * n
+    if isinstance(value, (tuple, list)):
+        if len(value) == 1:
+            value = [value[0]] * n
+        if len(value) == n and all(hasattr(v, "__index__") for v in value):
+            return tuple(v.__index__() for v in value)
+    wanted = "an int" if n == 1 else f"an int or {n} ints"
+    raise TypeError(f"{op}: {name} must be {wanted}, got {value!r}")
+
+
+def tensor_of(op: str, value: Any, name: str = "input") -> Tensor:
+    """The value, if it is a tensor."""
+    if not isinstance(value, Tensor):
+        hint = "; convert it with lectorium.from_numpy(array)" if hasattr(value, "__array_interface__") else ""
+        raise TypeError(f"{op}: {name} must be a Tensor, got {type(value).__name__}{hint}")
+    return value
+
+
+def batched(op: str, x: Any, axes: int, layout: str) -> tuple[Tensor, bool]:
+    """``x`` with a batch axis, and whether one was added. ``axes`` counts the batch axis."""
+    x = tensor_of(op, x)
+    n = x.ndim
+    if n == axes:
+        return x, False
+    if n == axes - 1:
+        return ops.unsqueeze(x, 0), True
+    raise ShapeError(
+        f"{op}: expected an input of {axes} axes [N, {layout}] or {axes - 1} axes [{layout}], got shape {list(x.shape)}"
+    )
+
+
+def in_place(function: Callable[..., Any], x: Tensor, *args: Any) -> Tensor:
+    """``x`` changed to ``function(x, *args)`` for functions whose gradient needs their input: it is kept as a copy."""
+    if not _core.needs_grad((x,)):
+        return apply_inplace(function, x, args, {})
+
+    def on_copy(x: Tensor, *rest: Any) -> Tensor:
+        return function(ops.clone(x), *rest)
+
+    on_copy.__name__ = function.__name__
+    return apply_inplace(on_copy, x, args, {})
+
+
+def axis_of(op: str, dim: int, ndim: int) -> int:
+    """The axis counted from the front."""
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(f"{op}: axis {dim} is out of range for {ndim} axes; expected {-max(ndim, 1)} to {max(ndim, 1) - 1}")
+    return dim % max(ndim, 1)

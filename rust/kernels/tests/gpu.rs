@@ -592,6 +592,21 @@ fn a_variable_turns_the_device_off() {
     rerun("turned_off", "LECTORIUM_GPU", "off");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "runs by way of without_a_driver_there_is_no_device_and_a_hint"]
+fn no_driver() {
+    assert!(!gpu::is_available());
+    let e = gpu::upload("to", &cpu(&[2], 1)).err().expect("an error");
+    assert!(matches!(&e, Error::Device { op: "to", msg } if msg.contains("mesa-vulkan-drivers")), "{e}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_driver_there_is_no_device_and_a_hint() {
+    rerun("no_driver", "VK_ICD_FILENAMES", "/nonexistent.json");
+}
+
 #[cfg(unix)]
 #[test]
 #[ignore = "runs by way of a_forked_child_gets_an_error_and_no_hang"]

@@ -2,6 +2,7 @@
 
 use super::context::{self, Context};
 use crate::error::{Error, Result};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -10,7 +11,7 @@ const CACHE_LIMIT: usize = 512 << 20;
 const SMALLEST: usize = 256;
 
 /// What a buffer is for; the pool never mixes them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     /// Tensors: read and written by kernels and copies.
     Storage,
@@ -20,47 +21,57 @@ pub(super) enum Role {
 
 struct Free {
     raw: wgpu::Buffer,
-    role: Role,
     /// The last epoch that used it.
     used: u64,
+    /// When it came back, for the choice of what to let go.
+    since: u64,
 }
 
-/// Free buffers, oldest first.
+/// Free buffers by role and size class, in each the oldest first.
 #[derive(Default)]
 pub(super) struct Pool {
-    free: Vec<Free>,
+    free: HashMap<(Role, u64), VecDeque<Free>>,
+    clock: u64,
     pub cached: usize,
     pub reused: usize,
     pub created: usize,
 }
 
 impl Pool {
+    /// A free buffer that no work of epoch `before` or later uses.
     fn take(&mut self, role: Role, size: usize, before: u64) -> Option<wgpu::Buffer> {
-        // The youngest first: it is the likeliest to be warm.
-        let at = self
-            .free
-            .iter()
-            .rposition(|f| f.role == role && f.raw.size() == size as u64 && f.used < before)?;
-        self.cached -= size;
-        self.reused += 1;
-        Some(self.free.remove(at).raw)
+        let free = self.free.get_mut(&(role, size as u64))?;
+        // The youngest is the likeliest to be warm, the oldest to be in no pending work.
+        let found = if free.back()?.used < before {
+            free.pop_back()
+        } else if free.front()?.used < before {
+            free.pop_front()
+        } else {
+            None
+        };
+        self.cached -= found.as_ref().map_or(0, |_| size);
+        self.reused += found.is_some() as usize;
+        found.map(|f| f.raw)
     }
 
     /// Keeps a buffer; returns those that no longer fit, to be dropped outside the lock.
     fn give(&mut self, raw: wgpu::Buffer, role: Role, used: u64) -> Vec<wgpu::Buffer> {
+        self.clock += 1;
         self.cached += raw.size() as usize;
-        self.free.push(Free { raw, role, used });
-        let mut excess = 0;
+        self.free.entry((role, raw.size())).or_default().push_back(Free { raw, used, since: self.clock });
+        let mut excess = Vec::new();
         while self.cached > CACHE_LIMIT {
-            self.cached -= self.free[excess].raw.size() as usize;
-            excess += 1;
+            let oldest = self.free.values_mut().filter(|f| !f.is_empty()).min_by_key(|f| f[0].since);
+            let Some(gone) = oldest.and_then(VecDeque::pop_front) else { break };
+            self.cached -= gone.raw.size() as usize;
+            excess.push(gone.raw);
         }
-        self.free.drain(..excess).map(|f| f.raw).collect()
+        excess
     }
 
     fn clear(&mut self) -> Vec<wgpu::Buffer> {
         self.cached = 0;
-        self.free.drain(..).map(|f| f.raw).collect()
+        self.free.drain().flat_map(|(_, free)| free).map(|f| f.raw).collect()
     }
 }
 
@@ -77,7 +88,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// As many bytes as its elements take on the CPU.
+    /// As many bytes as its elements take on the CPU: those that layouts are checked against.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -85,6 +96,11 @@ impl Buffer {
     /// The wgpu buffer; an error of `op` for an empty one, which no kernel may touch.
     pub(super) fn raw(&self, op: &'static str) -> Result<&wgpu::Buffer> {
         self.raw.as_ref().ok_or_else(|| Error::runtime(op, "an empty GPU buffer cannot be read or written"))
+    }
+
+    /// Lets go of the memory instead of pooling it, when it may be in a state nobody can use.
+    pub(super) fn discard(mut self) {
+        self.raw = None;
     }
 
     pub(super) fn mark_read(&self, epoch: u64) {
@@ -220,7 +236,7 @@ mod tests {
         for bytes in (4..100_000).step_by(52) {
             let class = size_class(bytes, 1 << 30);
             assert!(
-                class >= bytes && class % 4 == 0 && (bytes <= 256 || class * 4 <= bytes * 5 + 16),
+                class >= bytes && class.is_multiple_of(4) && (bytes <= 256 || class * 4 <= bytes * 5 + 16),
                 "{bytes} {class}"
             );
         }

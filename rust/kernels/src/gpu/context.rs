@@ -52,7 +52,8 @@ static OWNER: AtomicU32 = AtomicU32::new(0);
 /// stayed behind: any call into the driver may hang.
 pub(super) fn is_forked_child() -> bool {
     let owner = OWNER.load(Ordering::Acquire);
-    owner != 0 && owner != std::process::id()
+    // A parent that found no device left nothing behind.
+    owner != 0 && owner != std::process::id() && !matches!(CONTEXT.get(), Some(Err(_)))
 }
 
 fn forked(op: &'static str) -> Error {
@@ -63,8 +64,18 @@ fn forked(op: &'static str) -> Error {
     )
 }
 
-/// The context, made at the first call; an error says why there is none or why it cannot be used.
+/// The context, made at the first call; an error says why there is none, why it cannot be used, or
+/// what went wrong since the last call.
 pub(super) fn get(op: &'static str) -> Result<&'static Context> {
+    open_once(op).and_then(|ctx| ctx.check(op).map(|()| ctx))
+}
+
+/// As [`get`], but the only fault it tells is that the device is gone.
+pub(super) fn usable(op: &'static str) -> Result<&'static Context> {
+    open_once(op).and_then(|ctx| ctx.check_lost(op).map(|()| ctx))
+}
+
+fn open_once(op: &'static str) -> Result<&'static Context> {
     if is_forked_child() {
         return Err(forked(op));
     }
@@ -75,7 +86,7 @@ pub(super) fn get(op: &'static str) -> Result<&'static Context> {
         catch_unwind(create).unwrap_or_else(|_| Err("the graphics driver failed while it was opened".into()))
     });
     match made {
-        Ok(ctx) => ctx.check(op).map(|()| ctx),
+        Ok(ctx) => Ok(ctx),
         Err(why) => Err(Error::device(op, format!("no GPU can be used: {why}; stay with .to(\"cpu\")"))),
     }
 }
@@ -97,10 +108,9 @@ pub(super) fn peek() -> Option<&'static Context> {
 }
 
 fn create() -> std::result::Result<Context, String> {
-    if let Ok(setting) = std::env::var("LECTORIUM_GPU") {
-        if ["off", "0", "false", "none", "no"].contains(&setting.trim().to_ascii_lowercase().as_str()) {
-            return Err(format!("LECTORIUM_GPU={setting} turns it off"));
-        }
+    let setting = std::env::var("LECTORIUM_GPU").unwrap_or_default().trim().to_ascii_lowercase();
+    if ["off", "0", "false", "none", "no"].contains(&setting.as_str()) {
+        return Err(format!("LECTORIUM_GPU={setting} turns it off"));
     }
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
@@ -181,7 +191,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn into_error(op: &'static str, e: wgpu::Error) -> Error {
+pub(super) fn into_error(op: &'static str, e: wgpu::Error) -> Error {
     match e {
         wgpu::Error::OutOfMemory { .. } => Error::memory(
             op,
@@ -208,17 +218,22 @@ impl Context {
         lock(&self.pool)
     }
 
-    /// An error if the device is lost, or if an error came up that no call could report.
-    pub fn check(&self, op: &'static str) -> Result<()> {
-        if let Some(why) = self.signals.lost.get() {
-            return Err(Error::device(
+    fn check_lost(&self, op: &'static str) -> Result<()> {
+        match self.signals.lost.get() {
+            Some(why) => Err(Error::device(
                 op,
                 format!(
                     "the GPU device was lost ({}); its tensors are gone, restart the process",
                     why.trim()
                 ),
-            ));
+            )),
+            None => Ok(()),
         }
+    }
+
+    /// An error if the device is lost, or if an error came up that no call could report.
+    pub fn check(&self, op: &'static str) -> Result<()> {
+        self.check_lost(op)?;
         match lock(&self.signals.uncaptured).take() {
             Some(e) => Err(e.of(op)),
             None => Ok(()),

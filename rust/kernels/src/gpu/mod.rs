@@ -7,11 +7,16 @@
 //!
 //! Elements live there as words of 32 bits: float32 and int32 as they are, bool as 0 or 1, int64
 //! as an int32 whose range was checked. float64 and the storage types stay on the CPU.
+//!
+//! Environment: `LECTORIUM_GPU=off` says there is no device; `LECTORIUM_GPU_IMMEDIATES=off` sends
+//! parameters in a uniform buffer also where immediates would do.
 
 mod buffer;
 mod context;
 mod ops;
 mod recorder;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use buffer::Buffer;
@@ -24,12 +29,12 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Whether tensors can be moved to a GPU (or to a software driver that stands for one).
 /// `LECTORIUM_GPU=off` makes it false. The adapter is chosen at the first call.
 pub fn is_available() -> bool {
-    context::get("is_available").is_ok()
+    context::usable("is_available").is_ok()
 }
 
 /// The name of the device and of what drives it, for example `llvmpipe (LLVM 15.0.6) over vulkan`.
 pub fn adapter_name() -> Option<String> {
-    context::get("adapter_name").ok().map(|c| c.name.clone())
+    context::usable("adapter_name").ok().map(|c| c.name.clone())
 }
 
 /// Runs everything recorded and waits for it.

@@ -310,6 +310,24 @@ impl Recorder {
         self.flush(ctx, op)
     }
 
+    /// Spoils the pending work as a fault of ours or of the driver would: a copy beyond both ends.
+    #[cfg(test)]
+    pub fn break_encoder(&mut self, ctx: &Context) {
+        self.pass = None;
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let [from, to] = [0, 1].map(|_| {
+            ctx.device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 4,
+                usage,
+                mapped_at_creation: false,
+            })
+        });
+        let encoder =
+            self.encoder.get_or_insert_with(|| ctx.device.create_command_encoder(&Default::default()));
+        encoder.copy_buffer_to_buffer(&from, 0, &to, 0, 8);
+    }
+
     /// Submits what is pending; the submission, if there was anything.
     pub fn flush(&mut self, ctx: &Context, op: &'static str) -> Result<Option<wgpu::SubmissionIndex>> {
         let encoder = self.encoder.take();

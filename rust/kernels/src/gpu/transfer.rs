@@ -142,9 +142,28 @@ impl Context {
         f: impl FnOnce(&[u8]),
     ) -> Result<()> {
         let staging = self.allocate(op, Role::Readback, bytes / 4, bytes, u64::MAX)?;
+        let done = self.read_through(op, from, offset, &staging, bytes, f);
+        if done.is_err() {
+            // It may still be mapped, or about to be.
+            staging.discard();
+        }
+        done
+    }
+
+    fn read_through(
+        &self,
+        op: &'static str,
+        from: &Buffer,
+        offset: usize,
+        staging: &Buffer,
+        bytes: usize,
+        f: impl FnOnce(&[u8]),
+    ) -> Result<()> {
         // The lock is not held while we wait.
-        let submitted = self.recorder().read_back(self, op, from, offset, &staging, bytes)?;
+        let submitted = self.recorder().read_back(self, op, from, offset, staging, bytes)?;
         let raw = staging.raw(op)?;
+        let failed =
+            |e: &dyn std::fmt::Display| Error::runtime(op, format!("reading from the GPU failed: {e}"));
         let (tell, told) = mpsc::channel();
         self.scoped(op, || {
             raw.slice(..bytes as u64).map_async(wgpu::MapMode::Read, move |mapped| drop(tell.send(mapped)));
@@ -159,10 +178,9 @@ impl Context {
             }
         };
         self.check(op)?;
-        mapped.map_err(|e| Error::runtime(op, format!("reading from the GPU failed: {e}")))?;
-        let view = self
-            .scoped(op, || raw.slice(..bytes as u64).get_mapped_range())?
-            .map_err(|e| Error::runtime(op, format!("reading from the GPU failed: {e}")))?;
+        mapped.map_err(|e| failed(&e))?;
+        let view =
+            self.scoped(op, || raw.slice(..bytes as u64).get_mapped_range())?.map_err(|e| failed(&e))?;
         f(&view);
         drop(view);
         self.scoped(op, || raw.unmap())

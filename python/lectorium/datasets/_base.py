@@ -1,7 +1,7 @@
 """What all picture data sets share: length, items, arrays."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -98,6 +98,16 @@ class ImageDataset:
             image = self.transform(self.images[i])
         label = int(self.labels[i])
         return image, label if self.target_transform is None else self.target_transform(label)
+
+    def _fetch_batch(self, indices: Sequence[int]) -> Any:
+        """The collated batch at once, as `DataLoader` asks for it; NotImplemented where items differ."""
+        plain = type(self).__getitem__ is ImageDataset.__getitem__
+        if not plain or self.transform is not None or self.target_transform is not None:
+            return NotImplemented
+        at = [check_index(i, len(self), type(self).__name__) for i in indices]
+        pixels = self._pixels[at].astype(np.float32)
+        pixels /= np.float32(255)
+        return [as_tensor(pixels), as_tensor(self.labels[at].astype(np.int64, copy=False))]
 
     def __repr__(self) -> str:
         shape = "x".join(str(side) for side in self._pixels.shape[1:])

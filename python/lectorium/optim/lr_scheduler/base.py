@@ -37,7 +37,8 @@ def per_group(name: str, what: str, optimizer: Optimizer, value: Any) -> list[An
 
 def function_state(functions: list[Any]) -> list[Any]:
     """What can be saved of functions: the attributes of callable objects, nothing of plain functions."""
-    return [None if isinstance(f, types.FunctionType) or not hasattr(f, "__dict__") else dict(f.__dict__) for f in functions]
+    plain = [isinstance(f, types.FunctionType) or not hasattr(f, "__dict__") for f in functions]
+    return [None if p else dict(f.__dict__) for p, f in zip(plain, functions, strict=True)]
 
 
 class LRScheduler:

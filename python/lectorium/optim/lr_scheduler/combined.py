@@ -87,8 +87,14 @@ class SequentialLR(_Combined):
             scheduler.last_epoch -= 1
 
     def _initial_step(self) -> None:
-        """Within another SequentialLR: the first schedule begins."""
+        # Within another SequentialLR: the first schedule begins.
         self._schedulers[0]._initial_step()
+        self._last_lr = self._schedulers[0].get_last_lr()
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        # As a later part of another SequentialLR.
+        self.last_epoch = 0
+        self._schedulers[0]._update_lr(epoch)
         self._last_lr = self._schedulers[0].get_last_lr()
 
     def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -124,6 +130,18 @@ class ChainedScheduler(_Combined):
         self._schedulers = list(schedulers)
         self.optimizer = optimizer
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
+
+    def _initial_step(self) -> None:
+        # As the first part of a SequentialLR.
+        for s in self._schedulers:
+            s._initial_step()
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        # As a later part of a SequentialLR.
+        for s in self._schedulers:
+            s._update_lr(epoch)
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Steps every schedule."""

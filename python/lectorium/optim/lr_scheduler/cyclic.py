@@ -76,7 +76,9 @@ class CyclicLR(LRScheduler):
         """The height of a cycle as a part of the full one."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
-        return {"triangular": 1.0, "triangular2": 1 / 2.0 ** (x - 1)}[self.mode] if self.mode != "exp_range" else self.gamma**x
+        if self.mode == "exp_range":
+            return self.gamma**x
+        return 1 / 2.0 ** (x - 1) if self.mode == "triangular2" else 1.0
 
     def get_lr(self) -> list[float]:
         self._rates()

@@ -109,7 +109,8 @@ class OneCycleLR(LRScheduler):
             if phase is not self._phases[-1]:
                 start = phase[0]
         end, lr0, lr1, momentum0, momentum1 = phase
-        done = (step - start) / (end - start)
+        # A phase may have no length when there are few steps.
+        done = (step - start) / (end - start) if end != start else 1.0
         between = _cos if self._anneal_func_type == "cos" else _linear
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:

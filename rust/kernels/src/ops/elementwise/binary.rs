@@ -70,6 +70,10 @@ impl Binary {
 /// version: the caller does.
 pub fn binary(op: Binary, a: Operand, b: Operand, out: Option<&Tensor>) -> Result<Tensor> {
     let name = op.name();
+    #[cfg(feature = "gpu")]
+    if let Some(result) = on_gpu(name, a, b, out) {
+        return result;
+    }
     let common = result_type(&[a, b]);
     let (mut op, mut a, mut b) = (op, a, b);
     let (reads, writes, result) = if op.is_logical() {
@@ -318,4 +322,23 @@ pub fn add_scaled(a: Operand, b: Operand, alpha: Scalar, sub: bool, out: Option<
     let kernel: Kernel = for_compute_types!(name, t, T => kernel2!(over2, T, T => T,
         |p, a, b| a.n_add(<T as Num>::param(p.f[0], p.i[0]).n_mul(b))));
     apply(name, kernel, &params, &[a, b], t, t, common, Cost::Over, out)
+}
+
+/// The GPU's answer, if an operand lives there. Numbers travel as tensors without axes.
+#[cfg(feature = "gpu")]
+fn on_gpu(name: &'static str, a: Operand, b: Operand, out: Option<&Tensor>) -> Option<Result<Tensor>> {
+    use crate::storage::Device;
+    let like = [a, b].into_iter().find_map(|o| match o {
+        Operand::Tensor(t) if t.device() == Device::Gpu => Some(t.dtype()),
+        _ => None,
+    })?;
+    let place = |o: Operand| match o {
+        Operand::Tensor(t) => Ok(t.clone()),
+        Operand::Scalar(s) => crate::gpu::upload(name, &Tensor::scalar(name, s, like)?),
+    };
+    if out.is_some() {
+        let text = "changing a GPU tensor in place has no kernel yet; use the out-of-place form";
+        return Some(Err(Error::device(name, text)));
+    }
+    Some(place(a).and_then(|a| crate::gpu::binary(name, &a, &place(b)?)))
 }

@@ -77,6 +77,10 @@ fn kind(op: Unary) -> Kind {
 /// returned; bumps no version: the caller does.
 pub fn unary(op: Unary, x: &Tensor, out: Option<&Tensor>) -> Result<Tensor> {
     let name = op.name();
+    #[cfg(feature = "gpu")]
+    if x.device() == crate::storage::Device::Gpu && op == Unary::Relu && out.is_none() {
+        return crate::gpu::unary(name, x);
+    }
     x.expect_cpu(name)?;
     let (reads, writes, result) = match kind(op) {
         Kind::Float => {

@@ -64,6 +64,10 @@ const SMALL_IN_A_BATCH: f64 = 4e6;
 /// PyTorch's `matmul`: vectors, matrices, and batches of matrices whose leading axes broadcast.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     const OP: &str = "matmul";
+    #[cfg(feature = "gpu")]
+    if a.device() == crate::storage::Device::Gpu || b.device() == crate::storage::Device::Gpu {
+        return crate::gpu::matmul(a, b);
+    }
     a.expect_cpu(OP)?;
     b.expect_cpu(OP)?;
     if a.dtype() != b.dtype() {

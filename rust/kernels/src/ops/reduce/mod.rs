@@ -81,6 +81,10 @@ fn sum_type(dtype: DType) -> DType {
 
 /// The sum over axes (all of them if none are named).
 pub fn sum(x: &Tensor, axes: &[isize], keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    #[cfg(feature = "gpu")]
+    if x.device() == crate::storage::Device::Gpu && dtype.is_none_or(|d| d == x.dtype()) {
+        return crate::gpu::sum(x, axes, keepdim);
+    }
     x.expect_cpu("sum")?;
     let to = dtype.unwrap_or(sum_type(x.dtype()));
     // A sum of integers wraps the same way before and after a cast to fewer bits, so only a change

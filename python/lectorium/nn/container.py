@@ -1,0 +1,399 @@
+"""Modules and parameters in lists and dicts."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any, overload
+
+from .._core import Tensor
+from .module import Module
+from .parameter import Parameter
+
+
+class _List(Module):
+    """A numbered sequence of modules."""
+
+    _modules: dict[str, Any]
+
+    def _key(self, index: Any) -> str:
+        n, i = len(self._modules), operator.index(index)
+        if not -n <= i < n:
+            raise IndexError(f"{type(self).__name__}: index {i} is out of range for {n} modules")
+        return list(self._modules)[i]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def __contains__(self, module: object) -> bool:
+        return any(m is module for m in self._modules.values())
+
+    def _renumber(self, modules: Iterable[Module]) -> None:
+        made = {str(i): m for i, m in enumerate(modules)}
+        self._modules.clear()
+        self._modules.update(made)
+
+    def __delitem__(self, index: int | slice) -> None:
+        keys = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]
+        gone = set(keys)
+        self._renumber([m for k, m in self._modules.items() if k not in gone])
+
+    def append(self, module: Module) -> Any:
+        """Adds a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Puts a module before the given position."""
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        n = len(self)
+        if not -n <= index <= n:
+            raise IndexError(f"{type(self).__name__}: index {index} is out of range for {n} modules")
+        modules = list(self._modules.values())
+        modules.insert(index if index >= 0 else n + index, module)
+        self._renumber(modules)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Adds modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"{type(self).__name__}.extend: expected an iterable, got {type(modules).__name__}")
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def pop(self, key: int) -> Module:
+        """Takes a module out."""
+        module = self._modules[self._key(key)]
+        del self[key]
+        return module
+
+
+class Sequential(_List):
+    """Modules that are called one after the other.
+
+    Example:
+        >>> net = lt.nn.Sequential(lt.nn.Linear(4, 3), lt.nn.ReLU(), lt.nn.Linear(3, 2))
+        >>> net(lt.randn(5, 4)).shape, net[0]
+        ((5, 2), Linear(in_features=4, out_features=3, bias=True))
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], OrderedDict):
+            for name, module in args[0].items():
+                self.add_module(name, module)
+        else:
+            for i, module in enumerate(args):
+                self.add_module(str(i), module)
+
+    def forward(self, input: Any) -> Any:
+        for module in self._modules.values():
+            input = module(input)
+        return input
+
+    @overload
+    def __getitem__(self, idx: slice) -> Sequential: ...
+    @overload
+    def __getitem__(self, idx: int) -> Module: ...
+    def __getitem__(self, idx: slice | int) -> Module:
+        if isinstance(idx, slice):
+            return self.__class__(OrderedDict(list(self._modules.items())[idx]))
+        return self._modules[self._key(idx)]
+
+    def __setitem__(self, idx: int, module: Module) -> None:
+        setattr(self, self._key(idx), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        keys = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]
+        for key in keys:
+            delattr(self, key)
+        numbered = all(k.isdigit() for k in self._modules)
+        if numbered:
+            self._renumber(list(self._modules.values()))
+
+    def __add__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+        return self.extend(other)
+
+    def __mul__(self, other: int) -> Sequential:
+        if not isinstance(other, int):
+            raise TypeError(f"unsupported operand type(s) for *: Sequential and {type(other).__name__}")
+        if other <= 0:
+            raise ValueError(f"Non-positive multiplication factor {other} for Sequential")
+        return Sequential(*list(self) * other)
+
+    __rmul__ = __mul__
+
+
+class ModuleList(_List):
+    """A list of modules, all of them registered; it has no ``forward``.
+
+    Example:
+        >>> layers = lt.nn.ModuleList([lt.nn.Linear(2, 2) for _ in range(3)])
+        >>> len(layers), len(list(layers.parameters()))
+        (3, 6)
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
+
+    @overload
+    def __getitem__(self, idx: slice) -> ModuleList: ...
+    @overload
+    def __getitem__(self, idx: int) -> Module: ...
+    def __getitem__(self, idx: slice | int) -> Module:
+        if isinstance(idx, slice):
+            return self.__class__(list(self._modules.values())[idx])
+        return self._modules[self._key(idx)]
+
+    def __setitem__(self, idx: int, module: Module) -> None:
+        setattr(self, self._key(idx), module)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> ModuleList:
+        return self.extend(other)
+
+    def __repr__(self) -> str:
+        """Equal neighbours are shown once, with how many there are."""
+        groups: list[tuple[int, int, str]] = []
+        for i, text in enumerate(repr(m) for m in self):
+            if groups and groups[-1][2] == text:
+                groups[-1] = (groups[-1][0], i, text)
+            else:
+                groups.append((i, i, text))
+        if not groups:
+            return f"{self._get_name()}()"
+        lines: list[str] = []
+        for first, last, text in groups:
+            shown = f"({first}): {text}" if first == last else f"({first}-{last}): {last - first + 1} x {text}"
+            lines.append(shown.replace("\n", "\n  "))
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+class ModuleDict(Module):
+    """Modules by name, all of them registered; it has no ``forward``.
+
+    Example:
+        >>> choices = lt.nn.ModuleDict({"relu": lt.nn.ReLU(), "tanh": lt.nn.Tanh()})
+        >>> choices["relu"], list(choices)
+        (ReLU(), ['relu', 'tanh'])
+    """
+
+    _modules: dict[str, Any]
+
+    def __init__(self, modules: Any = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Module:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def clear(self) -> None:
+        """Takes all modules out."""
+        self._modules.clear()
+
+    def pop(self, key: str) -> Module:
+        """Takes a module out."""
+        return self._modules.pop(key)
+
+    def keys(self) -> Any:
+        """The names."""
+        return self._modules.keys()
+
+    def items(self) -> Any:
+        """Names and modules."""
+        return self._modules.items()
+
+    def values(self) -> Any:
+        """The modules."""
+        return self._modules.values()
+
+    def update(self, modules: Any) -> None:
+        """Adds modules from a dict or from pairs."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleDict.update: expected a dict or pairs, got {type(modules).__name__}")
+        pairs: Any = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        for pair in pairs:
+            if len(pair) != 2:
+                raise ValueError(f"ModuleDict.update: expected pairs of name and module, got {len(pair)} parts")
+            self[pair[0]] = pair[1]
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+        return f"{kind} containing: [{value.dtype!r} of size {_by(value.shape)}]"
+    return f"Object of type: {type(value).__name__}"
+
+
+def _by(shape: Iterable[int]) -> str:
+    return "x".join(str(s) for s in shape)
+
+
+class ParameterList(Module):
+    """A list of parameters, all of them registered; tensors become parameters.
+
+    Example:
+        >>> weights = lt.nn.ParameterList([lt.zeros(2), lt.zeros(3)])
+        >>> [p.numel() for p in weights]
+        [2, 3]
+    """
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self._size = 0
+        if values is not None:
+            self.extend(values)
+
+    def _index(self, index: int) -> str:
+        i = operator.index(index)
+        if not -self._size <= i < self._size:
+            raise IndexError(f"ParameterList: index {i} is out of range for {self._size} values")
+        return str(i % self._size)
+
+    @overload
+    def __getitem__(self, idx: slice) -> ParameterList: ...
+    @overload
+    def __getitem__(self, idx: int) -> Any: ...
+    def __getitem__(self, idx: slice | int) -> Any:
+        if isinstance(idx, slice):
+            return self.__class__([self[i] for i in range(self._size)[idx]])
+        return getattr(self, self._index(idx))
+
+    def __setitem__(self, idx: int, param: Any) -> None:
+        setattr(self, self._index(idx), _as_parameter(param))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(self._size))
+
+    def append(self, value: Any) -> ParameterList:
+        """Adds a value at the end."""
+        self._size += 1
+        self[self._size - 1] = value
+        return self
+
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Adds values at the end."""
+        if not isinstance(values, Iterable) or isinstance(values, Tensor):
+            raise TypeError(f"ParameterList.extend: expected an iterable, got {type(values).__name__}")
+        for value in values:
+            self.append(value)
+        return self
+
+    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
+        return self.extend(values)
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"({i}): {_described(v)}" for i, v in enumerate(self))
+
+
+class ParameterDict(Module):
+    """Parameters by name, all of them registered; tensors become parameters.
+
+    Example:
+        >>> weights = lt.nn.ParameterDict({"left": lt.zeros(2)})
+        >>> list(weights), weights["left"].requires_grad
+        (['left'], True)
+    """
+
+    def __init__(self, parameters: Any = None) -> None:
+        super().__init__()
+        self._keys: dict[str, None] = {}
+        if parameters is not None:
+            self.update(parameters)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._keys:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"ParameterDict: a key must be a string, got {type(key).__name__}")
+        self._keys[key] = None
+        setattr(self, key, _as_parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self._keys[key]
+        delattr(self, key)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def keys(self) -> Container[str]:
+        """The names."""
+        return self._keys.keys()
+
+    def values(self) -> list[Any]:
+        """The parameters."""
+        return [self[k] for k in self._keys]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Names and parameters."""
+        return [(k, self[k]) for k in self._keys]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, or the default."""
+        return self[key] if key in self._keys else default
+
+    def pop(self, key: str) -> Any:
+        """Takes a parameter out."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def update(self, parameters: Any) -> None:
+        """Adds parameters from a dict or from pairs."""
+        pairs: Any = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
+        for key, value in pairs:
+            self[key] = value
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"({k}): {_described(v)}" for k, v in self.items())
+
+
+def _as_parameter(value: Any) -> Any:
+    if isinstance(value, Tensor) and not isinstance(value, Parameter):
+        return Parameter(value.detach(), value.dtype.is_floating_point)
+    return value

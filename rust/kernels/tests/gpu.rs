@@ -433,6 +433,10 @@ fn what_no_buffer_can_hold_is_a_memory_error_and_harms_nothing() {
         let e = gpu::unary("relu", &wide(n)).err().expect("an error");
         assert!(matches!(&e, Error::Memory { op: "relu", .. }), "{e}");
     }
+    // Beyond one buffer of the software driver, and of many others.
+    if let Err(e) = gpu::unary("relu", &wide(1 << 30)) {
+        assert!(matches!(&e, Error::Memory { op: "relu", msg } if msg.contains("4294967296 bytes")), "{e}");
+    }
     assert!(matches!(gpu::sum(&wide(1 << 33), &[], false), Err(Error::Memory { .. })));
     assert_eq!(values(&g), values(&t));
     // An expanded tensor takes no memory, and is summed where it lies.

@@ -140,6 +140,12 @@ impl Drop for Buffer {
     }
 }
 
+// Storage promises as much for all it holds.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Buffer>();
+};
+
 /// Rounds up to a size class: four steps between powers of two, never beyond `limit`.
 fn size_class(bytes: usize, limit: usize) -> usize {
     if bytes <= SMALLEST {

@@ -141,7 +141,8 @@ fn scatter_typed<T: Copy, C: Combine<T>>(
     let (outer, mut inner) = (Walk::new(&shape[..axis], before), Walk::new(&shape[axis + 1..], after));
     let (run, [dr, ir, sr]) = inner.pop();
     let (ds, is, ss) = (out.strides()[axis], index.strides()[axis], strides[axis]);
-    let piece = run.min((GRAIN / n).max(16));
+    // Narrow stretches of wide rows would meet in few cache sets.
+    let piece = run.min((GRAIN / n).max(if run < 512 { 16 } else { 256 }));
     let (pieces, rows) = (run.div_ceil(piece), inner.numel());
     let bad = AtomicBool::new(false);
     let (dst, idx, src) = (SendPtr(raw::<T>(out)), SendPtr(index.ptr::<i64>()), SendPtr(src.cast_mut()));
@@ -163,6 +164,12 @@ fn scatter_typed<T: Copy, C: Combine<T>>(
                 let d = dst.get().offset(d0 + d1 + c * dr);
                 let i = idx.get().offset(i0 + i1 + c * ir);
                 let s = src.get().offset(s0 + s1 + c * sr);
+                if len == 1 {
+                    for j in 0..n as isize {
+                        any |= one(d, i.offset(j * is), s.offset(j * ss));
+                    }
+                    continue;
+                }
                 for j in 0..n as isize {
                     let (i, s) = (i.offset(j * is), s.offset(j * ss));
                     for c in 0..len {

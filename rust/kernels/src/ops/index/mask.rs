@@ -18,12 +18,16 @@ const BATCH: usize = 512;
 /// The flat positions (in row-major order) of the elements that are not zero: int64 `[n]`.
 pub(crate) fn flat_nonzero(op: &'static str, x: &Tensor) -> Result<Tensor> {
     let x = copy::contiguous(op, x)?;
-    for_all_types!(x.dtype(), T => positions::<T>(op, &x))
+    // By bits, all but a float's sign: arithmetic would take denormals for zero on worker threads.
+    for_width!(x.dtype(), T => positions::<T>(op, &x, if x.dtype().is_float() { T::MAX >> 1 } else { T::MAX }))
 }
 
-fn positions<T: Element>(op: &'static str, x: &Tensor) -> Result<Tensor> {
+fn positions<T>(op: &'static str, x: &Tensor, mask: T) -> Result<Tensor>
+where
+    T: Copy + Default + PartialEq + Sync + std::ops::BitAnd<Output = T>,
+{
     // SAFETY: row-major, only read in this call.
-    let values = unsafe { x.as_slice::<T>() };
+    let values = unsafe { std::slice::from_raw_parts(raw::<T>(x), x.numel()) };
     let zero = T::default();
     let chunks = values.len().div_ceil(SCAN);
     let mut starts = vec![0usize; chunks + 1];
@@ -31,7 +35,7 @@ fn positions<T: Element>(op: &'static str, x: &Tensor) -> Result<Tensor> {
     for_each(chunks, |c| {
         let part = &values[c * SCAN..((c + 1) * SCAN).min(values.len())];
         // Counted in bytes' worth of lanes: 32-bit sums vectorise, and a chunk cannot overflow them.
-        let n: u32 = part.iter().map(|v| (*v != zero) as u32).sum();
+        let n: u32 = part.iter().map(|v| (*v & mask != zero) as u32).sum();
         // SAFETY: one slot a task.
         unsafe { *counts.get().add(c + 1) = n as usize };
     });
@@ -50,7 +54,7 @@ fn positions<T: Element>(op: &'static str, x: &Tensor) -> Result<Tensor> {
             for (i, v) in part.iter().enumerate() {
                 // Without a branch: the slot is overwritten until an element stays.
                 batch[n.min(BATCH - 1)] = (start + i) as i64;
-                n += (*v != zero) as usize;
+                n += (*v & mask != zero) as usize;
             }
             // A racing writer may change the count between the passes; never write past the chunk.
             let n = n.min(end - at);

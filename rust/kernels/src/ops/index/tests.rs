@@ -233,6 +233,7 @@ fn nonzero_finds_every_place_across_chunks() {
     let p: Vec<i64> = values(&places);
     assert_eq!(places.shape(), &[want.len(), 3]);
     assert!(want.iter().enumerate().all(|(i, &f)| p[3 * i] * 1000 + p[3 * i + 1] * 100 + p[3 * i + 2] == f));
+    assert_eq!(values::<i64>(&nonzero(&f32s(&[-0.0, 1e-40, 0.0], &[3])).unwrap()), [1]);
     assert_eq!(nonzero(&f32s(&[2.0], &[])).unwrap().shape(), &[1, 0]);
     assert_eq!(nonzero(&f32s(&[], &[0, 3])).unwrap().shape(), &[0, 2]);
 }

@@ -5,12 +5,21 @@ use super::radix::Items;
 use super::rows::{FirstError, Rows, pack, rows};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::for_all_types;
 use crate::parallel::{SendPtr, for_ranges};
 use crate::tensor::Tensor;
+use crate::{for_all_types, multiversion};
 
 /// Elements a task looks at, at least.
 const TASK: usize = 1 << 13;
+
+/// Elements tested at once for a candidate.
+const STRETCH: usize = 64;
+
+multiversion! {
+    fn any_below<T: Sortable>(values: &[T], descending: bool, limit: u64) -> bool {
+        values.iter().fold(false, |any, v| any | (v.ordered(descending) < limit))
+    }
+}
 
 /// The `k` largest (or smallest) along an axis and where they are; in order if `sorted`.
 pub fn topk(x: &Tensor, k: usize, axis: isize, largest: bool, sorted: bool) -> Result<(Tensor, Tensor)> {
@@ -64,15 +73,21 @@ fn topk_rows<T: Sortable, I: Item>(
                 items.select_nth_unstable(k - 1);
                 (held, limit) = (k, items[k - 1].key());
             }
-            for (place, &v) in from.iter().enumerate().skip(room) {
-                let key = v.ordered(largest);
-                // Of equal keys the earlier place wins, and it is here already.
-                if key < limit {
-                    items[held] = I::pack(key, place);
-                    held += 1;
-                    if held == room {
-                        items.select_nth_unstable(k - 1);
-                        (held, limit) = (k, items[k - 1].key());
+            for (stretch, part) in from[room..].chunks(STRETCH).enumerate() {
+                // Most stretches hold no candidate once the limit is tight.
+                if !any_below(part, largest, limit) {
+                    continue;
+                }
+                for (i, &v) in part.iter().enumerate() {
+                    let key = v.ordered(largest);
+                    // Of equal keys the earlier place wins, and it is here already.
+                    if key < limit {
+                        items[held] = I::pack(key, room + stretch * STRETCH + i);
+                        held += 1;
+                        if held == room {
+                            items.select_nth_unstable(k - 1);
+                            (held, limit) = (k, items[k - 1].key());
+                        }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::GemmElement;
 use super::gemm::{KC, Output};
-use super::micro::{Epilogue, Kernel, Tile};
+use super::micro::{self, Epilogue, Kernel, Tile};
 use super::pack::{Operand, Strided};
 use crate::memory;
 use crate::parallel::{for_each, num_threads};
@@ -13,9 +13,13 @@ use std::ops::Range;
 const MC: usize = 252;
 /// Multiplications below which one thread is faster (about 10 us).
 const PARALLEL: f64 = 1e6;
-/// Columns from which on packing A pays, and rows up to which B is read in place if it can be.
+/// Columns from which on packing A pays, and strips up to which B is read in place if it can be.
 const PACK_A_FROM: usize = 256;
 const B_IN_PLACE: usize = 2;
+/// Elements of C up to which nothing is packed.
+const SMALL: usize = 32 * 64;
+/// Bytes of packed B that do not stay in the second cache: panels are prefetched.
+const FAR: usize = 2 << 20;
 
 /// Where B comes from: packed for the columns and positions at hand, or not yet.
 #[derive(Clone, Copy)]
@@ -64,6 +68,23 @@ impl<'a, T: GemmElement> Call<'a, T> {
 
     pub fn row_blocks(&self) -> usize {
         self.m.div_ceil(self.height * self.strips)
+    }
+
+    /// A small product straight from where A and B lie, without any workspace. False, with nothing
+    /// done, for others.
+    pub unsafe fn in_place(&self, a: Strided<T>, b: Strided<T>) -> bool {
+        let nr = self.kernel.nr;
+        let fits = b.line == 1 && (self.kernel.masked || self.n.is_multiple_of(nr)) && self.k <= KC;
+        if !fits || self.m.saturating_mul(self.n) > SMALL {
+            return false;
+        }
+        for j in (0..self.n).step_by(nr) {
+            for i in (0..self.m).step_by(self.height) {
+                let (rows, cols) = (i..(i + self.height).min(self.m), j..(j + nr).min(self.n));
+                self.tile((a.at(i, 0), a.line, a.k), (b.at(j, 0), b.k), rows, cols, &(0..self.k));
+            }
+        }
+        true
     }
 
     /// All rows of some columns and positions.
@@ -123,6 +144,7 @@ impl<'a, T: GemmElement> Call<'a, T> {
             }
             _ => None,
         };
+        let far = matches!(b, From::Packed(_)) && padded * ks.len() * size_of::<T>() >= FAR;
         for p0 in (0..ks.len()).step_by(KC) {
             let kc = KC.min(ks.len() - p0);
             let now = ks.start + p0..ks.start + p0 + kc;
@@ -145,6 +167,14 @@ impl<'a, T: GemmElement> Call<'a, T> {
                 for i in (0..rows.len()).step_by(height) {
                     let h = height.min(rows.len() - i);
                     let at = rows.start + i..rows.start + i + h;
+                    if far {
+                        // The next panel follows this one; each strip brings its share of it nearer.
+                        let next = b.0.wrapping_add(nr * kc);
+                        for p in kc * i / rows.len()..kc * (i + h) / rows.len() {
+                            micro::prefetch(next.wrapping_add(p * nr));
+                            micro::prefetch(next.wrapping_add(p * nr + nr / 2));
+                        }
+                    }
                     let a = match (space, strided) {
                         (Some(space), _) => (space.add(i * kc).cast_const(), 1, h as isize),
                         (None, Some(a)) => (a.at(at.start, now.start), a.line, a.k),

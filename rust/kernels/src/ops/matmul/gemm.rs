@@ -4,6 +4,7 @@ use super::GemmElement;
 use super::blocks::{Call, From};
 use super::micro::{Epilogue, Kernel};
 use super::pack::{Operand, PackedB, Strided, pack_b};
+use super::vectors::ROWS;
 use crate::memory;
 
 /// Positions of K in a block: a panel of B (32 KiB) stays in the first cache, and no sum grows
@@ -115,10 +116,16 @@ pub(super) unsafe fn gemm_on<T: GemmElement>(
     }
     // A few rows, or a few columns seen as rows of the transposed product: nothing is packed.
     let strided = (a.strided(), b.strided());
-    if let (Some(sa), Some(sb)) = strided
-        && (call.vectors(sa, sb) || Call::new(kernel, n, m, k, b, out.transposed()).vectors(sb, sa))
-    {
-        return;
+    if let (Some(sa), Some(sb)) = strided {
+        if m <= ROWS && call.vectors(sa, sb) {
+            return;
+        }
+        if n <= ROWS && Call::new(kernel, n, m, k, b, out.transposed()).vectors(sb, sa) {
+            return;
+        }
+        if out.cs == 1 && call.in_place(sa, sb) {
+            return;
+        }
     }
     // Tiles have adjacent columns.
     if out.cs != 1 && out.rs == 1 {

@@ -2,6 +2,7 @@
 //! every instruction set (`micro_*.rs`).
 
 use super::GemmElement;
+use super::gemm::KC;
 
 /// A vector register of one instruction set.
 ///
@@ -113,6 +114,18 @@ pub struct Kernel<T: 'static> {
     pub(super) pack: unsafe fn(*const T, isize, isize, usize, usize, usize, *mut T),
 }
 
+/// Asks for the cache line of `p`, which may be any address, into the second cache.
+#[inline(always)]
+pub(super) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// The body of every tile: `MR` rows of `NV` vectors, A packed in strips of `MR` or strided.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Lanes, const MR: usize, const NV: usize, const PACKED: bool>(t: &Tile<V::T>) {
@@ -204,7 +217,7 @@ pub(super) unsafe fn apply<T: GemmElement>(e: &Epilogue<T>, i: usize, row: *mut 
     }
 }
 
-/// Row vector times a matrix whose rows are adjacent in memory: `y += x[p] * row p`, eight rows a pass.
+/// Row vector times a matrix whose rows are adjacent in memory, at most CHUNK columns.
 #[inline(always)]
 pub(super) unsafe fn row_times_rows<V: Lanes>(
     k: usize,
@@ -218,40 +231,66 @@ pub(super) unsafe fn row_times_rows<V: Lanes>(
     for j in 0..n {
         *y.add(j) = V::T::ZERO;
     }
-    let full = n - n % V::LANES;
-    let mut p = 0;
-    while p < k {
-        let rows = (k - p).min(ROWS);
-        let b = b.wrapping_offset(p as isize * ldb);
-        let mut xs = [V::zero(); ROWS];
-        for r in 0..rows {
-            xs[r] = V::splat(*x.add(p + r));
-        }
-        let mut j = 0;
-        while j < full {
-            let mut sum = V::zero();
-            if rows == ROWS {
-                for r in 0..ROWS {
-                    sum = sum.mul_add(xs[r], V::load_all(b.offset(r as isize * ldb).add(j)));
+    // Blocks of K are summed apart: long sums stay accurate.
+    let mut part = [V::T::ZERO; CHUNK];
+    for start in (0..k).step_by(KC) {
+        let end = k.min(start + KC);
+        part[..n].fill(V::T::ZERO);
+        for p in (start..end).step_by(ROWS) {
+            let (x, b) = (x.add(p), b.wrapping_offset(p as isize * ldb));
+            match end - p {
+                0..ROWS => {
+                    for r in 0..end - p {
+                        add_rows::<V, 1>(
+                            n,
+                            x.add(r),
+                            b.wrapping_offset(r as isize * ldb),
+                            ldb,
+                            part.as_mut_ptr(),
+                        );
+                    }
                 }
-            } else {
-                for r in 0..rows {
-                    sum = sum.mul_add(xs[r], V::load_all(b.offset(r as isize * ldb).add(j)));
-                }
+                _ => add_rows::<V, ROWS>(n, x, b, ldb, part.as_mut_ptr()),
             }
-            V::load_all(y.add(j)).add(sum).store_all(y.add(j));
-            j += V::LANES;
         }
-        for j in full..n {
-            let mut sum = V::T::ZERO;
-            for r in 0..rows {
-                sum += *x.add(p + r) * *b.offset(r as isize * ldb).add(j);
-            }
-            *y.add(j) += sum;
+        for j in 0..n {
+            *y.add(j) += part[j];
         }
-        p += rows;
     }
 }
+
+/// `y += x[r] * row r` for a few rows.
+#[inline(always)]
+unsafe fn add_rows<V: Lanes, const ROWS: usize>(
+    n: usize,
+    x: *const V::T,
+    b: *const V::T,
+    ldb: isize,
+    y: *mut V::T,
+) {
+    let full = n - n % V::LANES;
+    let mut xs = [V::zero(); ROWS];
+    for r in 0..ROWS {
+        xs[r] = V::splat(*x.add(r));
+    }
+    for j in (0..full).step_by(V::LANES) {
+        let mut sum = V::load_all(y.add(j));
+        for r in 0..ROWS {
+            sum = sum.mul_add(xs[r], V::load_all(b.offset(r as isize * ldb).add(j)));
+        }
+        sum.store_all(y.add(j));
+    }
+    for j in full..n {
+        for r in 0..ROWS {
+            *y.add(j) += *x.add(r) * *b.offset(r as isize * ldb).add(j);
+        }
+    }
+}
+
+/// Vectors of a dot product summed before they join its total.
+const BLOCK_OF_LANES: usize = 128;
+/// Columns that [`row_times_rows`] takes at most.
+pub(super) const CHUNK: usize = 256;
 
 /// Dot products of `m` rows with `n` columns, both adjacent in memory along K.
 #[derive(Clone, Copy)]
@@ -297,26 +336,36 @@ pub(super) unsafe fn dots<V: Lanes>(d: &Dots<V::T>) {
 
 #[inline(always)]
 unsafe fn dots_tile<V: Lanes, const ROWS: usize, const COLS: usize>(d: &Dots<V::T>) {
-    let mut acc = [[V::zero(); COLS]; ROWS];
+    let mut total = [[V::zero(); COLS]; ROWS];
     let full = d.k - d.k % V::LANES;
     let mut p = 0;
     while p < full {
-        let mut x = [V::zero(); ROWS];
-        for r in 0..ROWS {
-            x[r] = V::load_all(d.x.offset(r as isize * d.ldx).add(p));
-        }
-        for c in 0..COLS {
-            let b = V::load_all(d.b.offset(c as isize * d.ldb).add(p));
+        // A block's sum is added to the total: long sums stay accurate.
+        let end = full.min(p + BLOCK_OF_LANES * V::LANES);
+        let mut acc = [[V::zero(); COLS]; ROWS];
+        while p < end {
+            let mut x = [V::zero(); ROWS];
             for r in 0..ROWS {
-                acc[r][c] = acc[r][c].mul_add(x[r], b);
+                x[r] = V::load_all(d.x.offset(r as isize * d.ldx).add(p));
+            }
+            for c in 0..COLS {
+                let b = V::load_all(d.b.offset(c as isize * d.ldb).add(p));
+                for r in 0..ROWS {
+                    acc[r][c] = acc[r][c].mul_add(x[r], b);
+                }
+            }
+            p += V::LANES;
+        }
+        for r in 0..ROWS {
+            for c in 0..COLS {
+                total[r][c] = total[r][c].add(acc[r][c]);
             }
         }
-        p += V::LANES;
     }
     for r in 0..ROWS {
         for c in 0..COLS {
             let mut lanes = [V::T::ZERO; 16];
-            acc[r][c].store_all(lanes.as_mut_ptr());
+            total[r][c].store_all(lanes.as_mut_ptr());
             let mut width = V::LANES;
             while width > 1 {
                 width /= 2;

@@ -134,3 +134,155 @@ fn an_empty_sum_only_scales_what_was_there() {
     check::<f32>(5, 300, 0, [0, 0, 1], 1.0, 0.5, 1e-6);
     check::<f32>(0, 6, 3, [0, 0, 0], 1.0, 0.0, 1e-6);
 }
+
+/// Gives its panels element by element and tells nobody where they lie, as a gathering operand does.
+struct Gathered<'a, T>(&'a [T], usize, usize);
+
+impl<T: GemmElement> Operand<T> for Gathered<'_, T> {
+    unsafe fn pack(
+        &self,
+        lines: std::ops::Range<usize>,
+        ks: std::ops::Range<usize>,
+        width: usize,
+        out: *mut T,
+    ) {
+        for (p, k) in ks.enumerate() {
+            for l in 0..width {
+                let line = lines.start + l;
+                *out.add(p * width + l) =
+                    if line < lines.end { self.0[line * self.1 + k * self.2] } else { T::ZERO };
+            }
+        }
+    }
+}
+
+#[test]
+fn operands_that_pack_themselves_and_prepacked_ones_give_the_same_bits() {
+    for (m, n, k) in [(3, 5, 7), (40, 70, 300), (300, 65, 520), (530, 300, 40), (33, 1, 9), (1, 40, 9)] {
+        let (a, b) = (typed::<f32>(&values(m * k, 1)), typed::<f32>(&values(k * n, 2)));
+        let out = |c: &mut Vec<f32>| Output {
+            alpha: 1.0,
+            beta: 0.0,
+            ptr: c.as_mut_ptr(),
+            rs: n as isize,
+            cs: 1,
+            epilogue: Epilogue::NONE,
+        };
+        let strided = Strided { ptr: b.as_ptr(), line: 1, k: n as isize };
+        let (mut c0, mut c1, mut c2) = (vec![0f32; m * n], vec![0f32; m * n], vec![f32::NAN; m * n]);
+        // SAFETY: the vectors hold m x k, k x n and m x n elements.
+        unsafe {
+            gemm_operands(m, n, k, &Gathered(&a, k, 1), &strided, out(&mut c0));
+            gemm_operands(m, n, k, &Gathered(&a, k, 1), &Gathered(&b, 1, n), out(&mut c1));
+            let packed = PackedB::new("linear", &strided, k, n).unwrap();
+            gemm_prepacked(m, &Strided { ptr: a.as_ptr(), line: k as isize, k: 1 }, &packed, out(&mut c2));
+        }
+        assert_eq!(c0, c1, "{m}x{n}x{k}");
+        assert_eq!(c0, c2, "{m}x{n}x{k}");
+        let exact: f64 = (0..k).map(|p| a[p] as f64 * b[p * n] as f64).sum();
+        assert!((c0[0] as f64 - exact).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn every_level_packs_the_same_panel() {
+    fn check<T: GemmElement>() {
+        for level in available() {
+            for (n, width) in
+                [(1, 1), (3, 3), (4, 4), (6, 6), (7, 32), (8, 8), (13, 13), (14, 14), (20, 32), (32, 32)]
+            {
+                for kc in [1, 3, 4, 7, 8, 9, 16, 30, 61] {
+                    for (line, k) in [(61, 1), (1, 32), (64, 2)] {
+                        let from: Vec<T> = typed(&values(64 * 64, 7));
+                        let mut out = vec![T::from_f64(f64::NAN); kc * width];
+                        // SAFETY: 32 lines by 61 positions lie within 64 x 64 at these strides.
+                        unsafe {
+                            (T::kernel(level).pack)(from.as_ptr(), line, k, n, kc, width, out.as_mut_ptr())
+                        };
+                        for (at, &got) in out.iter().enumerate() {
+                            let (p, l) = (at / width, at % width);
+                            let want = if l < n { from[l * line as usize + p * k as usize] } else { T::ZERO };
+                            assert!(got == want, "{} {n} of {width}, {kc}, strides {line} {k}", level.name());
+                        }
+                    }
+                }
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for (m, n, k, kinds) in [
+        (500, 300, 270, [0, 0]),
+        (100, 600, 300, [0, 1]),
+        (2, 3000, 400, [0, 1]),
+        (1, 3001, 400, [0, 0]),
+        (700, 40, 300, [1, 0]),
+    ] {
+        let ((rsa, csa, la), (rsb, csb, lb)) = (arrange(kinds[0], m, k), arrange(kinds[1], k, n));
+        let (a, b) = (typed::<f32>(&values(la, 1)), typed::<f32>(&values(lb, 2)));
+        let results = [1, 2, 5].map(|threads| {
+            crate::parallel::set_num_threads(threads);
+            let mut c = vec![0f32; m * n];
+            // SAFETY: the vectors hold what `arrange` says.
+            unsafe {
+                gemm(
+                    m,
+                    n,
+                    k,
+                    1.0,
+                    a.as_ptr(),
+                    rsa,
+                    csa,
+                    b.as_ptr(),
+                    rsb,
+                    csb,
+                    0.0,
+                    c.as_mut_ptr(),
+                    n as isize,
+                    1,
+                )
+            };
+            c
+        });
+        assert!(results[0] == results[1] && results[0] == results[2], "{m}x{n}x{k}");
+    }
+}
+
+#[test]
+fn long_sums_stay_accurate() {
+    let k = 200_000;
+    let a = vec![0.1f32; 5 * k];
+    for (m, n) in [(1, 1), (1, 5), (5, 5)] {
+        for by_rows in [false, true] {
+            let mut c = vec![0f32; m * n];
+            let (rsb, csb) = if by_rows { (n as isize, 1) } else { (1, k as isize) };
+            // SAFETY: `a` serves as both operands and holds 5 x k elements.
+            unsafe {
+                gemm(
+                    m,
+                    n,
+                    k,
+                    1.0,
+                    a.as_ptr(),
+                    k as isize,
+                    1,
+                    a.as_ptr(),
+                    rsb,
+                    csb,
+                    0.0,
+                    c.as_mut_ptr(),
+                    n as isize,
+                    1,
+                )
+            };
+            let exact = k as f64 * (0.1f32 as f64).powi(2);
+            for v in c {
+                assert!((v as f64 - exact).abs() / exact < 2e-5, "{m}x{n} {by_rows}: {v} against {exact}");
+            }
+        }
+    }
+}

@@ -2,16 +2,14 @@
 
 use super::GemmElement;
 use super::blocks::Call;
-use super::micro::{self, Dots, Tile};
+use super::micro::{self, CHUNK, Dots, Tile};
 use super::pack::Strided;
 use crate::memory::{self, Block};
 use crate::parallel::{SendPtr, for_each};
 use std::ops::Range;
 
 /// Rows up to which dot products beat packing B.
-const ROWS: usize = 4;
-/// Columns computed at once, on the stack: a whole number of vectors, so that cutting changes no sum.
-const CHUNK: usize = 256;
+pub(super) const ROWS: usize = 4;
 /// Multiplications from which on several threads share the columns.
 const PARALLEL: f64 = 2e5;
 
@@ -41,6 +39,7 @@ impl<T: GemmElement> Call<'_, T> {
             copied = Some(block);
         }
         let xs = SendPtr(xs.cast_mut());
+        // CHUNK is a whole number of vectors: where the columns are cut changes no sum.
         let one = |chunk: usize| {
             let cols = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.n);
             let n = cols.len();

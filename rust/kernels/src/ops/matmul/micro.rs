@@ -27,6 +27,11 @@ pub(super) unsafe trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self + a * b`, fused where the level can.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
+    /// Side of the squares that `transpose` takes, at most 8.
+    const BLOCK: usize;
+    /// Element (l, p) of a square, at `lines[l] + p`, goes to `out[p * width + l]`; written in whole
+    /// rows of `BLOCK`, p ascending.
+    unsafe fn transpose(lines: [*const Self::T; 8], out: *mut Self::T, width: usize);
 }
 
 /// What happens to C after the last block of K.
@@ -102,8 +107,10 @@ pub struct Kernel<T: 'static> {
     pub(super) tile: unsafe fn(&Tile<T>),
     /// `y[j] = sum_p x[p] B[p * ldb + j]`, columns adjacent: (k, n, x, b, ldb, y).
     pub(super) row_times_rows: unsafe fn(usize, usize, *const T, *const T, isize, *mut T),
-    /// `y[j] = sum_p x[p] B[p + j * ldb]`, rows adjacent: (k, n, x, b, ldb, y).
-    pub(super) row_times_cols: unsafe fn(usize, usize, *const T, *const T, isize, *mut T),
+    /// `y[i * ldy + j] = sum_p x[i * ldx + p] B[p + j * ldb]`: dot products.
+    pub(super) dots: unsafe fn(&Dots<T>),
+    /// Packs a panel, see [`super::pack::Operand::pack`]: (from, line, k stride, lines, positions, width, out).
+    pub(super) pack: unsafe fn(*const T, isize, isize, usize, usize, usize, *mut T),
 }
 
 /// The body of every tile: `MR` rows of `NV` vectors, A packed in strips of `MR` or strided.
@@ -246,65 +253,157 @@ pub(super) unsafe fn row_times_rows<V: Lanes>(
     }
 }
 
-/// Row vector times a matrix whose columns are adjacent in memory: dot products, four at a time.
+/// Dot products of `m` rows with `n` columns, both adjacent in memory along K.
+#[derive(Clone, Copy)]
+pub(super) struct Dots<T> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub x: *const T,
+    pub ldx: isize,
+    pub b: *const T,
+    pub ldb: isize,
+    pub y: *mut T,
+    pub ldy: usize,
+}
+
+/// Rows by four columns at a time; every sum is the same however they are grouped.
 #[inline(always)]
-pub(super) unsafe fn row_times_cols<V: Lanes>(
-    k: usize,
-    n: usize,
-    x: *const V::T,
-    b: *const V::T,
-    ldb: isize,
-    y: *mut V::T,
-) {
+pub(super) unsafe fn dots<V: Lanes>(d: &Dots<V::T>) {
     let mut j = 0;
-    while j + 4 <= n {
-        dots::<V, 4>(k, x, b.wrapping_offset(j as isize * ldb), ldb, y.add(j));
-        j += 4;
-    }
-    while j < n {
-        dots::<V, 1>(k, x, b.wrapping_offset(j as isize * ldb), ldb, y.add(j));
-        j += 1;
+    while j < d.n {
+        let mut part = Dots { b: d.b.wrapping_offset(j as isize * d.ldb), y: d.y.add(j), ..*d };
+        let wide = d.n - j >= 4;
+        let mut i = 0;
+        while i < d.m {
+            part.x = d.x.wrapping_offset(i as isize * d.ldx);
+            part.y = d.y.add(i * d.ldy + j);
+            let rows = (d.m - i).min(4);
+            match (rows, wide) {
+                (4, true) => dots_tile::<V, 4, 4>(&part),
+                (3, true) => dots_tile::<V, 3, 4>(&part),
+                (2, true) => dots_tile::<V, 2, 4>(&part),
+                (1, true) => dots_tile::<V, 1, 4>(&part),
+                (4, false) => dots_tile::<V, 4, 1>(&part),
+                (3, false) => dots_tile::<V, 3, 1>(&part),
+                (2, false) => dots_tile::<V, 2, 1>(&part),
+                _ => dots_tile::<V, 1, 1>(&part),
+            }
+            i += rows;
+        }
+        j += if wide { 4 } else { 1 };
     }
 }
 
-/// `COLS` dot products with two accumulators each; the same sums whatever `COLS` is.
 #[inline(always)]
-unsafe fn dots<V: Lanes, const COLS: usize>(
-    k: usize,
-    x: *const V::T,
-    b: *const V::T,
-    ldb: isize,
-    y: *mut V::T,
-) {
-    let mut acc = [[V::zero(); 2]; COLS];
-    let step = 2 * V::LANES;
-    let full = k - k % step;
+unsafe fn dots_tile<V: Lanes, const ROWS: usize, const COLS: usize>(d: &Dots<V::T>) {
+    let mut acc = [[V::zero(); COLS]; ROWS];
+    let full = d.k - d.k % V::LANES;
     let mut p = 0;
     while p < full {
-        let xs = [V::load_all(x.add(p)), V::load_all(x.add(p + V::LANES))];
-        for c in 0..COLS {
-            let b = b.offset(c as isize * ldb).add(p);
-            acc[c][0] = acc[c][0].mul_add(xs[0], V::load_all(b));
-            acc[c][1] = acc[c][1].mul_add(xs[1], V::load_all(b.add(V::LANES)));
+        let mut x = [V::zero(); ROWS];
+        for r in 0..ROWS {
+            x[r] = V::load_all(d.x.offset(r as isize * d.ldx).add(p));
         }
-        p += step;
-    }
-    for c in 0..COLS {
-        let mut lanes = [V::T::ZERO; 16];
-        acc[c][0].add(acc[c][1]).store_all(lanes.as_mut_ptr());
-        let mut width = V::LANES;
-        while width > 1 {
-            width /= 2;
-            for l in 0..width {
-                lanes[l] = lanes[l] + lanes[l + width];
+        for c in 0..COLS {
+            let b = V::load_all(d.b.offset(c as isize * d.ldb).add(p));
+            for r in 0..ROWS {
+                acc[r][c] = acc[r][c].mul_add(x[r], b);
             }
         }
-        let mut tail = V::T::ZERO;
-        for p in full..k {
-            tail += *x.add(p) * *b.offset(c as isize * ldb).add(p);
-        }
-        *y.add(c) = lanes[0] + tail;
+        p += V::LANES;
     }
+    for r in 0..ROWS {
+        for c in 0..COLS {
+            let mut lanes = [V::T::ZERO; 16];
+            acc[r][c].store_all(lanes.as_mut_ptr());
+            let mut width = V::LANES;
+            while width > 1 {
+                width /= 2;
+                for l in 0..width {
+                    lanes[l] += lanes[l + width];
+                }
+            }
+            let mut tail = V::T::ZERO;
+            for p in full..d.k {
+                tail += *d.x.offset(r as isize * d.ldx).add(p) * *d.b.offset(c as isize * d.ldb).add(p);
+            }
+            *d.y.add(r * d.ldy + c) = lanes[0] + tail;
+        }
+    }
+}
+
+/// Packs `n` lines by `kc` positions into a panel of `width`; lines that are missing become zeros.
+#[inline(always)]
+pub(super) unsafe fn pack<V: Lanes>(
+    from: *const V::T,
+    line: isize,
+    k: isize,
+    n: usize,
+    kc: usize,
+    width: usize,
+    out: *mut V::T,
+) {
+    let block = V::BLOCK;
+    if n < width {
+        std::ptr::write_bytes(out, 0, kc * width);
+    }
+    if line == 1 {
+        let full = n - n % V::LANES;
+        let mask = V::mask(n - full);
+        for p in 0..kc {
+            let (from, to) = (from.wrapping_offset(p as isize * k), out.add(p * width));
+            let mut l = 0;
+            while l < full {
+                V::load_all(from.add(l)).store_all(to.add(l));
+                l += V::LANES;
+            }
+            if l == n {
+                continue;
+            }
+            if V::MASKED {
+                V::load(from.add(l), mask).store(to.add(l), mask, n - l);
+            } else {
+                while l < n {
+                    *to.add(l) = *from.add(l);
+                    l += 1;
+                }
+            }
+        }
+        return;
+    }
+    // Squares of BLOCK. Enough lines: the last squares overlap those before them. Fewer lines: they are
+    // repeated, and what is written too far is overwritten by the rows that follow.
+    let mut done = 0;
+    if k == 1 && kc >= block && n >= block {
+        for l in (0..n).step_by(block) {
+            let first = l.min(n - block);
+            let lines = lines_of(from, line, first, n);
+            for p in (0..kc).step_by(block) {
+                let at = p.min(kc - block);
+                V::transpose(lines.map(|l| l.wrapping_add(at)), out.add(at * width + first), width);
+            }
+        }
+        done = kc;
+    } else if k == 1 && n == width {
+        let lines = lines_of(from, line, 0, n);
+        while done + block <= kc && (done + block - 1) * width + block <= kc * width {
+            V::transpose(lines.map(|l| l.wrapping_add(done)), out.add(done * width), width);
+            done += block;
+        }
+    }
+    for l in 0..n {
+        let from = from.wrapping_offset(l as isize * line);
+        for p in done..kc {
+            *out.add(p * width + l) = *from.wrapping_offset(p as isize * k);
+        }
+    }
+}
+
+/// Eight lines from `first` on, the last of the `n` repeated.
+#[inline(always)]
+fn lines_of<T>(from: *const T, line: isize, first: usize, n: usize) -> [*const T; 8] {
+    std::array::from_fn(|i| from.wrapping_offset((first + i).min(n - 1) as isize * line))
 }
 
 /// The functions of one level for one element type, and their table.
@@ -312,7 +411,7 @@ macro_rules! micro_kernels {
     ($module:ident, $T:ty, $V:ty, $nr:expr, [$($m:literal)*] $(, $feature:literal)?) => {
         pub(in crate::ops::matmul) mod $module {
             use super::*;
-            use crate::ops::matmul::micro::{self, Kernel, Lanes, Tile};
+            use crate::ops::matmul::micro::{self, Dots, Kernel, Lanes, Tile};
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn tile<const MR: usize, const NV: usize, const PACKED: bool>(t: &Tile<$T>) {
@@ -323,8 +422,12 @@ macro_rules! micro_kernels {
                 micro::row_times_rows::<$V>(k, n, x, b, ldb, y)
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn row_times_cols(k: usize, n: usize, x: *const $T, b: *const $T, ldb: isize, y: *mut $T) {
-                micro::row_times_cols::<$V>(k, n, x, b, ldb, y)
+            unsafe fn dots(d: &Dots<$T>) {
+                micro::dots::<$V>(d)
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn pack(from: *const $T, line: isize, k: isize, n: usize, kc: usize, width: usize, out: *mut $T) {
+                micro::pack::<$V>(from, line, k, n, kc, width, out)
             }
 
             /// By rows; then narrow strided, narrow packed, wide strided, wide packed.
@@ -343,7 +446,8 @@ macro_rules! micro_kernels {
                 masked: <$V as Lanes>::MASKED,
                 tile: any_tile,
                 row_times_rows,
-                row_times_cols,
+                dots,
+                pack,
             };
         }
     };

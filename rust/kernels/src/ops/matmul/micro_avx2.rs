@@ -4,7 +4,7 @@ use super::micro::{Lanes, micro_kernels};
 use std::arch::x86_64::*;
 
 macro_rules! avx2_lanes {
-    ($name:ident, $T:ty, $V:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident) => {
+    ($name:ident, $T:ty, $V:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident, $block:literal, $transpose:path) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(super) struct $name($V);
@@ -51,12 +51,54 @@ macro_rules! avx2_lanes {
             unsafe fn add(self, other: Self) -> Self {
                 $name($add(self.0, other.0))
             }
+            const BLOCK: usize = $block;
+            #[inline(always)]
+            unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {
+                $transpose(lines, out, width)
+            }
             #[inline(always)]
             unsafe fn mul_add(self, a: Self, b: Self) -> Self {
                 $name($fma(a.0, b.0, self.0))
             }
         }
     };
+}
+
+/// Four values each of two lines.
+#[inline(always)]
+unsafe fn two_f32(a: *const f32, b: *const f32, at: usize) -> __m256 {
+    _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(a.add(at))), _mm_loadu_ps(b.add(at)))
+}
+
+/// Two values each of two lines.
+#[inline(always)]
+unsafe fn two_f64(a: *const f64, b: *const f64, at: usize) -> __m256d {
+    _mm256_insertf128_pd::<1>(_mm256_castpd128_pd256(_mm_loadu_pd(a.add(at))), _mm_loadu_pd(b.add(at)))
+}
+
+/// An 8 x 8 square of float32. The halves of two lines meet in one load, which leaves 16 shuffles.
+#[inline(always)]
+pub(super) unsafe fn transpose_f32(lines: [*const f32; 8], out: *mut f32, width: usize) {
+    for at in [0, 4] {
+        let (r0, r1) = (two_f32(lines[0], lines[4], at), two_f32(lines[1], lines[5], at));
+        let (r2, r3) = (two_f32(lines[2], lines[6], at), two_f32(lines[3], lines[7], at));
+        let (a, b) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+        let (c, d) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+        _mm256_storeu_ps(out.add(at * width), _mm256_shuffle_ps::<0x44>(a, c));
+        _mm256_storeu_ps(out.add((at + 1) * width), _mm256_shuffle_ps::<0xEE>(a, c));
+        _mm256_storeu_ps(out.add((at + 2) * width), _mm256_shuffle_ps::<0x44>(b, d));
+        _mm256_storeu_ps(out.add((at + 3) * width), _mm256_shuffle_ps::<0xEE>(b, d));
+    }
+}
+
+/// A 4 x 4 square of float64.
+#[inline(always)]
+pub(super) unsafe fn transpose_f64(lines: [*const f64; 8], out: *mut f64, width: usize) {
+    for at in [0, 2] {
+        let (r0, r1) = (two_f64(lines[0], lines[2], at), two_f64(lines[1], lines[3], at));
+        _mm256_storeu_pd(out.add(at * width), _mm256_unpacklo_pd(r0, r1));
+        _mm256_storeu_pd(out.add((at + 1) * width), _mm256_unpackhi_pd(r0, r1));
+    }
 }
 
 avx2_lanes!(
@@ -69,7 +111,9 @@ avx2_lanes!(
     _mm256_loadu_ps,
     _mm256_storeu_ps,
     _mm256_add_ps,
-    _mm256_fmadd_ps
+    _mm256_fmadd_ps,
+    8,
+    transpose_f32
 );
 avx2_lanes!(
     F64x4,
@@ -81,7 +125,9 @@ avx2_lanes!(
     _mm256_loadu_pd,
     _mm256_storeu_pd,
     _mm256_add_pd,
-    _mm256_fmadd_pd
+    _mm256_fmadd_pd,
+    4,
+    transpose_f64
 );
 
 micro_kernels!(f32_kernel, f32, F32x8, 16, [1 2 3 4 5 6], "avx2,fma");

@@ -5,7 +5,7 @@ use super::micro::{Lanes, micro_kernels};
 use std::arch::x86_64::*;
 
 macro_rules! avx512_lanes {
-    ($name:ident, $T:ty, $V:ty, $mask:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $maskload:ident, $store:ident, $maskstore:ident, $add:ident, $fma:ident) => {
+    ($name:ident, $T:ty, $V:ty, $mask:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $maskload:ident, $store:ident, $maskstore:ident, $add:ident, $fma:ident, $block:literal, $transpose:path) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(super) struct $name($V);
@@ -48,6 +48,11 @@ macro_rules! avx512_lanes {
             unsafe fn add(self, other: Self) -> Self {
                 $name($add(self.0, other.0))
             }
+            const BLOCK: usize = $block;
+            #[inline(always)]
+            unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {
+                $transpose(lines, out, width)
+            }
             #[inline(always)]
             unsafe fn mul_add(self, a: Self, b: Self) -> Self {
                 $name($fma(a.0, b.0, self.0))
@@ -69,7 +74,9 @@ avx512_lanes!(
     _mm512_storeu_ps,
     _mm512_mask_storeu_ps,
     _mm512_add_ps,
-    _mm512_fmadd_ps
+    _mm512_fmadd_ps,
+    8,
+    super::micro_avx2::transpose_f32
 );
 avx512_lanes!(
     F64x8,
@@ -84,7 +91,9 @@ avx512_lanes!(
     _mm512_storeu_pd,
     _mm512_mask_storeu_pd,
     _mm512_add_pd,
-    _mm512_fmadd_pd
+    _mm512_fmadd_pd,
+    4,
+    super::micro_avx2::transpose_f64
 );
 
 micro_kernels!(f32_kernel, f32, F32x16, 32, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");

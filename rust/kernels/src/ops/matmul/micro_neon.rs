@@ -50,6 +50,15 @@ macro_rules! neon_lanes {
             unsafe fn add(self, other: Self) -> Self {
                 $name($add(self.0, other.0))
             }
+            const BLOCK: usize = 4;
+            #[inline(always)]
+            unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {
+                for p in 0..4 {
+                    for l in 0..4 {
+                        *out.add(p * width + l) = *lines[l].add(p);
+                    }
+                }
+            }
             #[inline(always)]
             unsafe fn mul_add(self, a: Self, b: Self) -> Self {
                 $name($fma(self.0, a.0, b.0))

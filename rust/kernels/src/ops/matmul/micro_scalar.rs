@@ -50,6 +50,15 @@ macro_rules! portable_lanes {
                 }
                 self
             }
+            const BLOCK: usize = 4;
+            #[inline(always)]
+            unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {
+                for p in 0..4 {
+                    for l in 0..4 {
+                        *out.add(p * width + l) = *lines[l].add(p);
+                    }
+                }
+            }
             // Not `f32::mul_add`: without the instruction that is a library call.
             #[inline(always)]
             unsafe fn mul_add(mut self, a: Self, b: Self) -> Self {

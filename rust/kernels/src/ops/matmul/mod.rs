@@ -1,5 +1,6 @@
 //! Matrix products of tensors, and the GEMM that convolution and recurrent layers share.
 
+mod blocks;
 mod gemm;
 mod micro;
 #[cfg(target_arch = "x86_64")]
@@ -12,6 +13,7 @@ mod micro_scalar;
 mod pack;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 pub use gemm::{Output, gemm, gemm_operands, gemm_prepacked, kernel_of};
 pub use micro::{Epilogue, Kernel};
@@ -186,30 +188,32 @@ impl Product {
         let one_b = self.right.shape()[..self.right.ndim() - 2].iter().all(|&d| d == 1);
         let covers = self.left.shape()[..self.left.ndim() - 2].iter().product::<usize>() == batches;
         // One matrix on the right: all rows on the left are one tall matrix, if they lie so.
-        if one_b && covers {
-            if let Some(tall) = self.left.reshape(&[batches * m, k]) {
-                let (rsa, csa) = rest(&tall);
-                // SAFETY: the layouts stay within their storages; the output is fresh.
-                unsafe {
-                    gemm(
-                        batches * m,
-                        n,
-                        k,
-                        T::ONE,
-                        pa.get(),
-                        rsa,
-                        csa,
-                        pb.get(),
-                        rsb,
-                        csb,
-                        T::ZERO,
-                        pc.get(),
-                        n as isize,
-                        1,
-                    )
-                };
-                return Ok(());
-            }
+        if one_b
+            && covers
+            && let Some(tall) = self.left.reshape(&[batches * m, k])
+        {
+            let (rsa, csa) = rest(&tall);
+            let rows = batches * m;
+            // SAFETY: the layouts stay within their storages; the output is fresh.
+            unsafe {
+                gemm(
+                    rows,
+                    n,
+                    k,
+                    T::ONE,
+                    pa.get(),
+                    rsa,
+                    csa,
+                    pb.get(),
+                    rsb,
+                    csb,
+                    T::ZERO,
+                    pc.get(),
+                    n as isize,
+                    1,
+                )
+            };
+            return Ok(());
         }
         let (rsa, csa) = rest(&self.left);
         let (oa, ob) = (self.offsets(&self.left), self.offsets(&self.right));

@@ -46,27 +46,8 @@ impl<T> Strided<T> {
 
 impl<T: GemmElement> Operand<T> for Strided<T> {
     unsafe fn pack(&self, lines: Range<usize>, ks: Range<usize>, width: usize, out: *mut T) {
-        let (n, kc) = (lines.len(), ks.len());
-        let from = self.at(lines.start, ks.start);
-        if n < width {
-            std::ptr::write_bytes(out, 0, kc * width);
-        }
-        if self.line == 1 {
-            for p in 0..kc {
-                std::ptr::copy_nonoverlapping(
-                    from.wrapping_offset(p as isize * self.k),
-                    out.add(p * width),
-                    n,
-                );
-            }
-        } else {
-            for l in 0..n {
-                let line = from.wrapping_offset(l as isize * self.line);
-                for p in 0..kc {
-                    *out.add(p * width + l) = *line.wrapping_offset(p as isize * self.k);
-                }
-            }
-        }
+        let pack = kernel_of::<T>().pack;
+        pack(self.at(lines.start, ks.start), self.line, self.k, lines.len(), ks.len(), width, out)
     }
 
     fn strided(&self) -> Option<Strided<T>> {

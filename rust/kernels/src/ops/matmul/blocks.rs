@@ -1,0 +1,211 @@
+//! One product cut into tasks and tiles.
+
+use super::GemmElement;
+use super::gemm::{KC, Output};
+use super::micro::{Epilogue, Kernel, Tile};
+use super::pack::{Operand, Strided};
+use crate::memory;
+use crate::parallel::{for_each, num_threads};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// Rows of A in a block: 252 KiB of the second cache when packed.
+const MC: usize = 252;
+/// Multiplications below which one thread is faster (about 10 us).
+const PARALLEL: f64 = 1e6;
+/// Columns from which on packing A pays, and rows up to which B is read in place if it can be.
+const PACK_A_FROM: usize = 256;
+const B_IN_PLACE: usize = 2;
+
+/// Where B comes from: packed for the columns and positions at hand, or not yet.
+#[derive(Clone, Copy)]
+pub(super) enum From<'a, T> {
+    Packed(*const T),
+    Operand(&'a dyn Operand<T>),
+}
+
+// SAFETY: the packed panels are only read.
+unsafe impl<T> Sync for From<'_, T> {}
+
+/// Room on the stack for one panel of B or one strip of A.
+#[repr(align(64))]
+pub(super) struct Panel(MaybeUninit<[u64; KC * 16]>);
+
+/// One product, without B.
+pub(super) struct Call<'a, T: 'static> {
+    pub kernel: &'a Kernel<T>,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: &'a dyn Operand<T>,
+    pub out: Output<T>,
+    /// Rows of a strip: all strips but the last have as many.
+    height: usize,
+    /// Strips of a block of rows.
+    strips: usize,
+}
+
+impl<'a, T: GemmElement> Call<'a, T> {
+    /// `m` is not zero.
+    pub fn new(
+        kernel: &'a Kernel<T>,
+        m: usize,
+        n: usize,
+        k: usize,
+        a: &'a dyn Operand<T>,
+        out: Output<T>,
+    ) -> Call<'a, T> {
+        // Even heights: eight and eight rows are faster than fourteen and two.
+        let height = m.div_ceil(m.div_ceil(kernel.mr));
+        let all = m.div_ceil(height);
+        let strips = all.div_ceil(all.div_ceil(MC / height));
+        Call { kernel, m, n, k, a, out, height, strips }
+    }
+
+    pub fn row_blocks(&self) -> usize {
+        self.m.div_ceil(self.height * self.strips)
+    }
+
+    /// All rows of some columns and positions.
+    pub unsafe fn tiles(&self, cols: Range<usize>, ks: Range<usize>, b: From<'_, T>) {
+        let panels = cols.len().div_ceil(self.kernel.nr);
+        let row_blocks = self.row_blocks();
+        let work = self.m as f64 * cols.len() as f64 * ks.len() as f64;
+        if work < PARALLEL {
+            for block in 0..row_blocks {
+                self.block(block, 0..panels, &cols, &ks, b);
+            }
+            return;
+        }
+        // Blocks of rows, then ranges of panels where these are too few to keep all threads busy.
+        // How C is cut has no influence on its elements.
+        let wanted = (3 * num_threads()).min((2.0 * work / PARALLEL) as usize);
+        let panels_each = panels.div_ceil(wanted.div_ceil(row_blocks).min(panels));
+        let col_blocks = panels.div_ceil(panels_each);
+        for_each(row_blocks * col_blocks, |task| {
+            let (block, first) = (task / col_blocks, task % col_blocks * panels_each);
+            // SAFETY: the ranges lie within the operands; each task writes its own part of C.
+            unsafe { self.block(block, first..(first + panels_each).min(panels), &cols, &ks, b) }
+        });
+    }
+
+    /// A block of rows against some panels of B.
+    unsafe fn block(
+        &self,
+        block: usize,
+        panels: Range<usize>,
+        cols: &Range<usize>,
+        ks: &Range<usize>,
+        b: From<'_, T>,
+    ) {
+        let (nr, height) = (self.kernel.nr, self.height);
+        let first = block * self.strips * height;
+        let rows = first..(first + self.strips * height).min(self.m);
+        let padded = cols.len().next_multiple_of(nr);
+        // Few columns do not pay for packing A, unless its rows fall on the same lines of the cache.
+        let strided = self.a.strided();
+        let crowded = |a: &Strided<T>| a.k == 1 && (a.line.unsigned_abs() * size_of::<T>()) % 2048 == 0;
+        let in_place = strided.filter(|a| {
+            let width = panels.len() * nr;
+            width <= 2 * nr || (width <= PACK_A_FROM && !(crowded(a) && rows.len() > 4))
+        });
+        let space = match in_place {
+            Some(_) => None,
+            None => memory::allocate("matmul", rows.len() * KC.min(ks.len()) * size_of::<T>()).ok(),
+        };
+        let space = space.as_ref().map(|s| s.as_ptr().cast::<T>());
+        let (mut strip, mut panel) = (Panel(MaybeUninit::uninit()), Panel(MaybeUninit::uninit()));
+        let (strip, panel) = (strip.0.as_mut_ptr().cast::<T>(), panel.0.as_mut_ptr().cast::<T>());
+        // Few rows read B too seldom to pay for packing it.
+        let b_in_place = match b {
+            From::Operand(b) if rows.len() <= B_IN_PLACE * self.kernel.mr => {
+                b.strided().filter(|b| b.line == 1)
+            }
+            _ => None,
+        };
+        for p0 in (0..ks.len()).step_by(KC) {
+            let kc = KC.min(ks.len() - p0);
+            let now = ks.start + p0..ks.start + p0 + kc;
+            if let Some(to) = space {
+                for i in (0..rows.len()).step_by(height) {
+                    let h = height.min(rows.len() - i);
+                    self.a.pack(rows.start + i..rows.start + i + h, now.clone(), h, to.add(i * kc));
+                }
+            }
+            for j in panels.clone() {
+                let c = cols.start + j * nr..(cols.start + (j + 1) * nr).min(cols.end);
+                let b = match (b, b_in_place) {
+                    (From::Packed(b), _) => (b.add(p0 * padded + j * nr * kc), nr as isize),
+                    (_, Some(b)) if self.kernel.masked || c.len() == nr => (b.at(c.start, now.start), b.k),
+                    (From::Operand(b), _) => {
+                        b.pack(c.clone(), now.clone(), nr, panel);
+                        (panel.cast_const(), nr as isize)
+                    }
+                };
+                for i in (0..rows.len()).step_by(height) {
+                    let h = height.min(rows.len() - i);
+                    let at = rows.start + i..rows.start + i + h;
+                    let a = match (space, strided) {
+                        (Some(space), _) => (space.add(i * kc).cast_const(), 1, h as isize),
+                        (None, Some(a)) => (a.at(at.start, now.start), a.line, a.k),
+                        (None, None) => {
+                            self.a.pack(at.clone(), now.clone(), h, strip);
+                            (strip.cast_const(), 1, h as isize)
+                        }
+                    };
+                    self.tile(a, b, at, c.clone(), &now);
+                }
+            }
+        }
+    }
+
+    /// One tile of C over one block of K; A as (first element, row stride, column stride), B as
+    /// (first element, row stride).
+    unsafe fn tile(
+        &self,
+        a: (*const T, isize, isize),
+        b: (*const T, isize),
+        rows: Range<usize>,
+        cols: Range<usize>,
+        ks: &Range<usize>,
+    ) {
+        let o = &self.out;
+        let c = o.ptr.wrapping_offset(rows.start as isize * o.rs + cols.start as isize * o.cs);
+        let mut t = Tile {
+            kc: ks.len(),
+            a: a.0,
+            rsa: a.1,
+            csa: a.2,
+            b: b.0,
+            ldb: b.1,
+            c,
+            ldc: o.rs,
+            m: rows.len(),
+            n: cols.len(),
+            alpha: o.alpha,
+            beta: if ks.start == 0 { o.beta } else { T::ONE },
+            epilogue: if ks.end == self.k { o.epilogue.at(rows.start, cols.start) } else { Epilogue::NONE },
+        };
+        if o.cs == 1 || t.n == 1 {
+            return (self.kernel.tile)(&t);
+        }
+        // Columns apart in memory: by way of a tile on the stack.
+        let mut local = [T::ZERO; 14 * 32];
+        let nr = self.kernel.nr;
+        let element = |i: usize, j: usize| c.wrapping_offset(i as isize * o.rs + j as isize * o.cs);
+        if t.beta != T::ZERO {
+            for i in 0..t.m {
+                for j in 0..t.n {
+                    local[i * nr + j] = *element(i, j);
+                }
+            }
+        }
+        (t.c, t.ldc) = (local.as_mut_ptr(), nr as isize);
+        (self.kernel.tile)(&t);
+        for i in 0..t.m {
+            for j in 0..t.n {
+                *element(i, j) = local[i * nr + j];
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Products of a few rows with a matrix, which is read once where it lies.
+
+use super::GemmElement;
+use super::blocks::Call;
+use super::micro::{self, Dots, Tile};
+use super::pack::Strided;
+use crate::memory::{self, Block};
+use crate::parallel::{SendPtr, for_each};
+use std::ops::Range;
+
+/// Rows up to which dot products beat packing B.
+const ROWS: usize = 4;
+/// Columns computed at once, on the stack: a whole number of vectors, so that cutting changes no sum.
+const CHUNK: usize = 256;
+/// Multiplications from which on several threads share the columns.
+const PARALLEL: f64 = 2e5;
+
+impl<T: GemmElement> Call<'_, T> {
+    /// A few rows of A by B with its columns adjacent along K, or one row by B with its rows
+    /// adjacent. False, with nothing done, for anything else.
+    pub unsafe fn vectors(&self, x: Strided<T>, b: Strided<T>) -> bool {
+        let by_rows = self.m == 1 && b.line == 1;
+        // Short sums pay for no horizontal additions.
+        let by_dots = self.m <= ROWS && b.k == 1 && self.k >= 16;
+        if !by_rows && !by_dots {
+            return false;
+        }
+        let mut copied: Option<Block> = None;
+        let (mut xs, mut ldx) = (x.ptr, x.line);
+        if x.k != 1 && self.k > 1 {
+            let Ok(block) = memory::allocate("matmul", self.m * self.k * size_of::<T>()) else {
+                return false;
+            };
+            let to = block.as_ptr().cast::<T>();
+            for i in 0..self.m {
+                for p in 0..self.k {
+                    *to.add(i * self.k + p) = *x.at(i, p);
+                }
+            }
+            (xs, ldx) = (to, self.k as isize);
+            copied = Some(block);
+        }
+        let xs = SendPtr(xs.cast_mut());
+        let one = |chunk: usize| {
+            let cols = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.n);
+            let n = cols.len();
+            let mut acc = [T::ZERO; ROWS * CHUNK];
+            let y = acc.as_mut_ptr();
+            let from = b.at(cols.start, 0);
+            // SAFETY: the columns lie within B and C, and each task has its own.
+            unsafe {
+                if by_rows {
+                    (self.kernel.row_times_rows)(self.k, n, xs.get(), from, b.k, y);
+                } else {
+                    let (m, k) = (self.m, self.k);
+                    (self.kernel.dots)(&Dots {
+                        m,
+                        n,
+                        k,
+                        x: xs.get(),
+                        ldx,
+                        b: from,
+                        ldb: b.line,
+                        y,
+                        ldy: CHUNK,
+                    });
+                }
+                for i in 0..self.m {
+                    self.merge(acc.as_ptr().add(i * CHUNK), i, cols.clone());
+                }
+            }
+        };
+        let chunks = self.n.div_ceil(CHUNK);
+        if self.m as f64 * self.n as f64 * self.k as f64 >= PARALLEL {
+            for_each(chunks, one);
+        } else {
+            (0..chunks).for_each(one);
+        }
+        drop(copied);
+        true
+    }
+
+    /// K is empty: C is only scaled, and the epilogue applied.
+    pub unsafe fn without_product(&self) {
+        let zeros = [T::ZERO; CHUNK];
+        for i in 0..self.m {
+            for j in (0..self.n).step_by(CHUNK) {
+                self.merge(zeros.as_ptr(), i, j..(j + CHUNK).min(self.n));
+            }
+        }
+    }
+
+    /// Merges a computed run of row `i` (at most CHUNK columns) into C.
+    unsafe fn merge(&self, acc: *const T, i: usize, cols: Range<usize>) {
+        let o = &self.out;
+        let n = cols.len();
+        let start = o.ptr.wrapping_offset(i as isize * o.rs + cols.start as isize * o.cs);
+        let mut local = [T::ZERO; CHUNK];
+        let adjacent = o.cs == 1;
+        if !adjacent && o.beta != T::ZERO {
+            for j in 0..n {
+                local[j] = *start.wrapping_offset(j as isize * o.cs);
+            }
+        }
+        let t = Tile {
+            kc: 0,
+            a: std::ptr::null(),
+            rsa: 0,
+            csa: 0,
+            b: std::ptr::null(),
+            ldb: 0,
+            c: if adjacent { start } else { local.as_mut_ptr() },
+            ldc: 0,
+            m: 1,
+            n,
+            alpha: o.alpha,
+            beta: o.beta,
+            epilogue: o.epilogue.at(i, cols.start),
+        };
+        micro::finish(&t, acc, n);
+        if !adjacent {
+            for j in 0..n {
+                *start.wrapping_offset(j as isize * o.cs) = local[j];
+            }
+        }
+    }
+}

@@ -43,10 +43,11 @@ pub(super) unsafe fn forward<T: Float>(
         let Some(space) = failure.allocate::<T>(op, space) else { return };
         let weights = space.as_ptr().cast::<T>();
         let copy = weights.add(offsets.len());
+        std::ptr::write_bytes(copy, 0, source.space(geo.cg));
         for plane in planes {
             let (image, group) = (plane / groups, plane % groups);
             let x = x.get().add((image * geo.c + group * geo.cg) * geo.h * geo.w);
-            let base = source.band(geo, x, geo.cg, 0, copy);
+            let base = run(Copy { geo, source: &source, x, channels: geo.cg, space: copy });
             for o in group * geo.og..(group + 1) * geo.og {
                 for c in 0..geo.cg {
                     for tap in 0..taps {
@@ -68,6 +69,43 @@ pub(super) unsafe fn forward<T: Float>(
     failure.check()
 }
 
+/// [`Source::band`] of a whole image over zeros, compiled for the level.
+struct Copy<'a, T> {
+    geo: &'a Geometry,
+    source: &'a Source,
+    x: *const T,
+    channels: usize,
+    space: *mut T,
+}
+
+impl<T: Float> Kernel<T> for Copy<'_, T> {
+    type Output = *const T;
+    #[inline(always)]
+    unsafe fn run<V: Vector<Elem = T>>(self) -> *const T {
+        if !self.source.copied {
+            return self.x;
+        }
+        self.source.copy_inside(self.geo, self.x, self.channels, 0, self.space);
+        self.space
+    }
+}
+
+/// [`Source::restore`] of one channel, compiled for the level.
+struct Restore<'a, T> {
+    geo: &'a Geometry,
+    source: &'a Source,
+    dx: *mut T,
+    space: *const T,
+}
+
+impl<T: Float> Kernel<T> for Restore<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector<Elem = T>>(self) {
+        self.source.restore(self.geo, self.dx, 1, self.space);
+    }
+}
+
 struct Plane<'a, T> {
     geo: &'a Geometry,
     step: usize,
@@ -78,14 +116,6 @@ struct Plane<'a, T> {
     out: *mut T,
 }
 
-/// Calls `f(first column, lanes)` for the vectors of a row.
-#[inline(always)]
-fn for_vectors(ow: usize, lanes: usize, mut f: impl FnMut(usize, usize)) {
-    for x in (0..ow).step_by(lanes) {
-        f(x, lanes.min(ow - x));
-    }
-}
-
 /// A vector, or its first `lanes` lanes and zeros.
 #[inline(always)]
 unsafe fn load<V: Vector>(p: *const V::Elem, lanes: usize, mask: V::Mask) -> V {
@@ -93,24 +123,49 @@ unsafe fn load<V: Vector>(p: *const V::Elem, lanes: usize, mask: V::Mask) -> V {
 }
 
 impl<T: Float> Plane<'_, T> {
+    /// `R` rows of the output; `K` is the number of taps, zero stands for any.
     #[inline(always)]
-    unsafe fn rows<V: Vector<Elem = T>, const R: usize>(&self, y: usize) {
+    unsafe fn rows<V: Vector<Elem = T>, const R: usize, const K: usize>(&self, y: usize) {
         let ow = self.geo.ow;
-        for_vectors(ow, V::LANES, |x, lanes| {
+        let taps = if K > 0 { K } else { self.offsets.len() };
+        for x in (0..ow).step_by(V::LANES) {
+            let lanes = V::LANES.min(ow - x);
             let mask = V::mask(0, lanes);
             let mut acc = [V::splat(self.bias); R];
-            for (i, &offset) in self.offsets.iter().enumerate() {
-                let w = V::splat(*self.weights.add(i));
-                let from = self.base.add(y * self.step + x + offset);
-                for r in 0..R {
-                    acc[r] = w.mul_add(load::<V>(from.add(r * self.step), lanes, mask), acc[r]);
+            let from = self.base.add(y * self.step + x);
+            if lanes == V::LANES {
+                for i in 0..taps {
+                    let (w, at) = (V::splat(*self.weights.add(i)), from.add(*self.offsets.get_unchecked(i)));
+                    for r in 0..R {
+                        acc[r] = w.mul_add(V::load(at.add(r * self.step)), acc[r]);
+                    }
+                }
+            } else {
+                let zero = V::splat(T::default());
+                for i in 0..taps {
+                    let (w, at) = (V::splat(*self.weights.add(i)), from.add(*self.offsets.get_unchecked(i)));
+                    for r in 0..R {
+                        acc[r] = w.mul_add(zero.load_lanes(mask, at.add(r * self.step)), acc[r]);
+                    }
                 }
             }
             for r in 0..R {
                 let to = self.out.add((y + r) * ow + x);
                 if lanes == V::LANES { acc[r].store(to) } else { acc[r].store_lanes(mask, to) }
             }
-        });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn all_rows<V: Vector<Elem = T>, const K: usize>(&self) {
+        let oh = self.geo.oh;
+        let whole = oh / ROWS * ROWS;
+        for y in (0..whole).step_by(ROWS) {
+            self.rows::<V, ROWS, K>(y);
+        }
+        for y in whole..oh {
+            self.rows::<V, 1, K>(y);
+        }
     }
 }
 
@@ -118,13 +173,10 @@ impl<T: Float> Kernel<T> for Plane<'_, T> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Elem = T>>(self) {
-        let oh = self.geo.oh;
-        let whole = oh / ROWS * ROWS;
-        for y in (0..whole).step_by(ROWS) {
-            self.rows::<V, ROWS>(y);
-        }
-        for y in whole..oh {
-            self.rows::<V, 1>(y);
+        match self.offsets.len() {
+            9 => self.all_rows::<V, 9>(),
+            25 => self.all_rows::<V, 25>(),
+            _ => self.all_rows::<V, 0>(),
         }
     }
 }
@@ -157,7 +209,7 @@ pub(super) unsafe fn input_grad<T: Float>(
                 run(Spread { geo, step: source.step, offsets: &offsets, g, weights, to });
             }
             if source.copied {
-                source.restore(geo, dx, 1, to);
+                run(Restore { geo, source: &source, dx, space: to });
             }
         }
     });
@@ -181,13 +233,14 @@ impl<T: Float> Kernel<T> for Spread<'_, T> {
         for (i, &offset) in self.offsets.iter().enumerate() {
             let w = V::splat(*self.weights.add(i));
             for y in 0..oh {
-                for_vectors(ow, V::LANES, |x, lanes| {
+                for x in (0..ow).step_by(V::LANES) {
+                    let lanes = V::LANES.min(ow - x);
                     let mask = V::mask(0, lanes);
                     let to = self.to.add(y * self.step + x + offset);
                     let g = load::<V>(self.g.add(y * ow + x), lanes, mask);
                     let sum = w.mul_add(g, load::<V>(to, lanes, mask));
                     if lanes == V::LANES { sum.store(to) } else { sum.store_lanes(mask, to) }
-                });
+                }
             }
         }
     }
@@ -208,11 +261,12 @@ pub(super) unsafe fn weight_grad<T: Float>(
     let failure = Failure::default();
     for_each(geo.c, |c| {
         let Some(space) = failure.allocate::<T>(op, source.space(1)) else { return };
+        std::ptr::write_bytes(space.as_ptr().cast::<T>(), 0, source.space(1));
         // One image's sums are short; their total is taken in float64.
         let mut totals = vec![0.0; geo.og * offsets.len()];
         for image in 0..geo.n {
             let x = x.get().add((image * geo.c + c) * geo.h * geo.w);
-            let base = source.band(geo, x, 1, 0, space.as_ptr().cast::<T>());
+            let base = run(Copy { geo, source: &source, x, channels: 1, space: space.as_ptr().cast::<T>() });
             for (o, totals) in totals.chunks_mut(offsets.len()).enumerate() {
                 let g = g.get().add((image * geo.o + c * geo.og + o) * geo.oh * geo.ow);
                 run(Products { geo, step: source.step, offsets: &offsets, g, base, totals });
@@ -241,14 +295,15 @@ impl<T: Float> Products<'_, T> {
         let mut acc = [V::splat(T::default()); K];
         let offsets = &self.offsets[own.clone()];
         for y in 0..oh {
-            for_vectors(ow, V::LANES, |x, lanes| {
+            for x in (0..ow).step_by(V::LANES) {
+                let lanes = V::LANES.min(ow - x);
                 let mask = V::mask(0, lanes);
                 let g = load::<V>(self.g.add(y * ow + x), lanes, mask);
                 let from = self.base.add(y * self.step + x);
                 for k in 0..K {
                     acc[k] = g.mul_add(load::<V>(from.add(*offsets.get_unchecked(k)), lanes, mask), acc[k]);
                 }
-            });
+            }
         }
         for k in 0..K {
             self.totals[own.start + k] += acc[k].sum().to_f64();

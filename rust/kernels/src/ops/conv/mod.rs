@@ -194,7 +194,7 @@ pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
     let small = g.o / g.spec.groups * g.cg * g.kh * g.kw * dtype.size() <= IMPLICIT_WEIGHTS;
     match pass {
         _ if g.cg == 1 && g.og <= 4 && g.spec.groups > 1 => Algorithm::Depthwise,
-        _ if g.is_pointwise() => Algorithm::Pointwise,
+        Pass::Forward | Pass::InputGrad if g.is_pointwise() => Algorithm::Pointwise,
         Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
         // As a convolution of the output's gradient, with a window at every input: only where that
         // does not do many more products than there are.

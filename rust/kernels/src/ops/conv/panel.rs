@@ -78,64 +78,113 @@ impl Source {
         if !self.copied {
             return x.add(y0 * self.step);
         }
-        for c in 0..channels {
-            for row in 0..self.rows {
-                let to = space.add(c * self.plane + row * self.pitch);
-                let x = x.add(c * geo.h * geo.w);
-                self.for_row(geo, y0, row, |_, y, remainder, columns| {
-                    let to = std::slice::from_raw_parts_mut(to.add(remainder * self.columns), self.columns);
-                    let Some((y, first)) = y else { return to.fill(T::default()) };
-                    to[..columns.start].fill(T::default());
-                    to[columns.end..].fill(T::default());
-                    let from = x.add(y * geo.w + first);
-                    for (i, to) in to[columns].iter_mut().enumerate() {
-                        *to = *from.add(i * geo.spec.stride[1]);
+        std::ptr::write_bytes(space, 0, self.space(channels));
+        self.copy_inside(geo, x, channels, y0, space);
+        space
+    }
+
+    /// Writes the part of a copy that lies inside the input, over zeros.
+    #[inline(always)]
+    pub unsafe fn copy_inside<T: Float>(
+        &self,
+        geo: &Geometry,
+        x: *const T,
+        channels: usize,
+        y0: usize,
+        space: *mut T,
+    ) {
+        for remainder in 0..geo.spec.stride[1] {
+            let columns = self.columns_of(geo, remainder);
+            let len = columns.inside.len();
+            let rows = self.rows_inside(geo, y0);
+            for c in 0..channels {
+                for row in rows.clone() {
+                    let y = y0 * geo.spec.stride[0] + row - geo.spec.padding[0];
+                    let from = x.add((c * geo.h + y) * geo.w + columns.first);
+                    let to = space.add(c * self.plane + row * self.pitch);
+                    let to = to.add(remainder * self.columns + columns.inside.start);
+                    match geo.spec.stride[1] {
+                        1 => copy_steps::<T, 1>(from, to, len),
+                        2 => copy_steps::<T, 2>(from, to, len),
+                        s => (0..len).for_each(|i| *to.add(i) = *from.add(i * s)),
                     }
-                });
+                }
             }
         }
-        space
+    }
+
+    /// The rows of a copy for the band from `y0` on that lie inside the input.
+    fn rows_inside(&self, geo: &Geometry, y0: usize) -> Range<usize> {
+        let top = y0 * geo.spec.stride[0];
+        let start = geo.spec.padding[0].saturating_sub(top);
+        let end = (geo.h + geo.spec.padding[0]).saturating_sub(top).min(self.rows);
+        start.min(end)..end
     }
 
     /// The way back of [`Source::band`] for whole images: writes the copy's inside to `dx`, and zero
     /// where no patch reaches.
     #[inline(always)]
     pub unsafe fn restore<T: Float>(&self, geo: &Geometry, dx: *mut T, channels: usize, space: *const T) {
-        std::slice::from_raw_parts_mut(dx, channels * geo.h * geo.w).fill(T::default());
-        for c in 0..channels {
-            for row in 0..self.rows {
-                let from = space.add(c * self.plane + row * self.pitch);
-                let dx = dx.add(c * geo.h * geo.w);
-                self.for_row(geo, 0, row, |_, y, remainder, columns| {
-                    let Some((y, first)) = y else { return };
-                    let (from, to) = (from.add(remainder * self.columns), dx.add(y * geo.w + first));
-                    for (i, at) in columns.enumerate() {
-                        *to.add(i * geo.spec.stride[1]) = *from.add(at);
+        std::ptr::write_bytes(dx, 0, channels * geo.h * geo.w);
+        for remainder in 0..geo.spec.stride[1] {
+            let columns = self.columns_of(geo, remainder);
+            let len = columns.inside.len();
+            for c in 0..channels {
+                for row in self.rows_inside(geo, 0) {
+                    let from = space.add(c * self.plane + row * self.pitch);
+                    let from = from.add(remainder * self.columns + columns.inside.start);
+                    let to = dx.add((c * geo.h + row - geo.spec.padding[0]) * geo.w + columns.first);
+                    match geo.spec.stride[1] {
+                        1 => copy_steps::<T, 1>(from, to, len),
+                        s => (0..len).for_each(|i| *to.add(i * s) = *from.add(i)),
                     }
-                });
+                }
             }
         }
     }
 
-    /// Calls `f(row, input position, remainder, valid columns)` for each remainder of a row of the
-    /// copy; the position is the input's row and first column, if the row lies inside.
-    #[inline(always)]
-    fn for_row(
-        &self,
-        geo: &Geometry,
-        y0: usize,
-        row: usize,
-        mut f: impl FnMut(usize, Option<(usize, usize)>, usize, Range<usize>),
-    ) {
-        let (stride, padding) = (geo.spec.stride, geo.spec.padding);
-        let y = (y0 * stride[0] + row) as isize - padding[0] as isize;
-        for remainder in 0..stride[1] {
-            let left = remainder as isize - padding[1] as isize;
-            let valid = valid_range(self.columns, geo.w, stride[1], left);
-            let inside = y >= 0 && y < geo.h as isize && !valid.is_empty();
-            let at = inside.then(|| (y as usize, ((valid.start * stride[1]) as isize + left) as usize));
-            f(row, at, remainder, valid);
+    /// The columns of the copy with a remainder that lie inside the input.
+    fn columns_of(&self, geo: &Geometry, remainder: usize) -> Columns {
+        let stride = geo.spec.stride[1];
+        let left = remainder as isize - geo.spec.padding[1] as isize;
+        let inside = valid_range(self.columns, geo.w, stride, left);
+        let first = if inside.is_empty() { 0 } else { (inside.start * stride) as isize + left };
+        Columns { inside, first: first as usize }
+    }
+}
+
+/// Columns inside the input, and where the first of them lies there.
+struct Columns {
+    inside: Range<usize>,
+    first: usize,
+}
+
+/// Copies `n` elements that are `STEP` apart, without a call that would cost as much as a
+/// short row.
+#[inline(always)]
+unsafe fn copy_steps<T: Float, const STEP: usize>(from: *const T, to: *mut T, n: usize) {
+    let mut i = 0;
+    if STEP == 1 {
+        while i + 16 <= n {
+            let chunk = from.add(i).cast::<[T; 16]>().read_unaligned();
+            to.add(i).cast::<[T; 16]>().write_unaligned(chunk);
+            i += 16;
         }
+        while i + 4 <= n {
+            to.add(i).cast::<[T; 4]>().write_unaligned(from.add(i).cast::<[T; 4]>().read_unaligned());
+            i += 4;
+        }
+    } else if STEP == 2 {
+        // The element after the last of a chunk is read too: it lies before the next one.
+        while i + 9 <= n {
+            let pairs = from.add(2 * i).cast::<[T; 16]>().read_unaligned();
+            let even: [T; 8] = std::array::from_fn(|l| pairs[2 * l]);
+            to.add(i).cast::<[T; 8]>().write_unaligned(even);
+            i += 8;
+        }
+    }
+    for i in i..n {
+        *to.add(i) = *from.add(i * STEP);
     }
 }
 

@@ -242,16 +242,46 @@ macro_rules! for_all_types {
     ($dtype:expr, $T:ident => $body:expr) => {{
         use $crate::dtype::DType;
         match $dtype {
-            DType::Bool => { type $T = $crate::dtype::Bool; $body }
-            DType::U8 => { type $T = u8; $body }
-            DType::I8 => { type $T = i8; $body }
-            DType::I16 => { type $T = i16; $body }
-            DType::I32 => { type $T = i32; $body }
-            DType::I64 => { type $T = i64; $body }
-            DType::F16 => { type $T = $crate::half::f16; $body }
-            DType::BF16 => { type $T = $crate::half::bf16; $body }
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
+            DType::Bool => {
+                type $T = $crate::dtype::Bool;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::F16 => {
+                type $T = $crate::half::f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = $crate::half::bf16;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
         }
     }};
 }
@@ -262,12 +292,20 @@ macro_rules! for_float_types {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {{
         use $crate::dtype::DType;
         match $dtype {
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
-            other => return Err($crate::Error::dtype(
-                $op,
-                format!("expected float32 or float64, got {other}; convert with .float() or .double()"),
-            )),
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => {
+                return Err($crate::Error::dtype(
+                    $op,
+                    format!("expected float32 or float64, got {other}; convert with .float() or .double()"),
+                ));
+            }
         }
     }};
 }
@@ -279,16 +317,38 @@ macro_rules! for_compute_types {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {{
         use $crate::dtype::DType;
         match $dtype {
-            DType::Bool => { type $T = $crate::dtype::Bool; $body }
-            DType::U8 => { type $T = u8; $body }
-            DType::I32 => { type $T = i32; $body }
-            DType::I64 => { type $T = i64; $body }
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
-            other => return Err($crate::Error::dtype(
-                $op,
-                format!("{other} is a storage type here; convert first, for example with .float() or .long()"),
-            )),
+            DType::Bool => {
+                type $T = $crate::dtype::Bool;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => {
+                return Err($crate::Error::dtype(
+                    $op,
+                    format!(
+                        "{other} is a storage type here; convert first, for example with .float() or .long()"
+                    ),
+                ));
+            }
         }
     }};
 }

@@ -23,7 +23,10 @@ pub fn checked_numel(op: &'static str, shape: &[usize]) -> Result<usize> {
     }
     for &d in shape {
         n = n.checked_mul(d).filter(|&n| n <= (isize::MAX as usize) / 16).ok_or_else(|| {
-            Error::memory(op, format!("a tensor of shape {shape:?} has more elements than memory can address"))
+            Error::memory(
+                op,
+                format!("a tensor of shape {shape:?} has more elements than memory can address"),
+            )
         })?;
     }
     Ok(n)
@@ -54,7 +57,9 @@ pub fn broadcast_shapes(op: &'static str, a: &[usize], b: &[usize]) -> Result<Di
             _ => {
                 return Err(Error::shape(
                     op,
-                    format!("shapes {a:?} and {b:?} do not broadcast: axis {i} has {x} and {y}, expected equal sizes or 1"),
+                    format!(
+                        "shapes {a:?} and {b:?} do not broadcast: axis {i} has {x} and {y}, expected equal sizes or 1"
+                    ),
                 ));
             }
         };
@@ -76,7 +81,12 @@ pub fn normalize_axis(op: &'static str, axis: isize, ndim: usize) -> Result<usiz
 }
 
 /// Distinct axes, normalised and sorted. An empty list means all of them where `empty_is_all`.
-pub fn normalize_axes(op: &'static str, axes: &[isize], ndim: usize, empty_is_all: bool) -> Result<SmallVec<[usize; 6]>> {
+pub fn normalize_axes(
+    op: &'static str,
+    axes: &[isize],
+    ndim: usize,
+    empty_is_all: bool,
+) -> Result<SmallVec<[usize; 6]>> {
     if axes.is_empty() && empty_is_all {
         return Ok((0..ndim).collect());
     }
@@ -209,7 +219,11 @@ impl Layout {
     /// The same elements in another shape without a copy, where strides allow it.
     pub fn reshape(&self, shape: &[usize]) -> Option<Layout> {
         if self.numel() == 0 || self.is_contiguous() {
-            return Some(Layout { shape: shape.into(), strides: contiguous_strides(shape), offset: self.offset });
+            return Some(Layout {
+                shape: shape.into(),
+                strides: contiguous_strides(shape),
+                offset: self.offset,
+            });
         }
         // Walk both shapes from the back; each group of old axes that is contiguous within itself
         // may be cut into new axes of the same product (PyTorch's computeStride).
@@ -219,8 +233,8 @@ impl Layout {
         let (mut tensor_numel, mut view_numel) = (1usize, 1usize);
         for i in (0..self.ndim()).rev() {
             tensor_numel *= self.shape[i];
-            let group_ends = i == 0
-                || (self.shape[i - 1] != 1 && self.strides[i - 1] != tensor_numel as isize * base);
+            let group_ends =
+                i == 0 || (self.shape[i - 1] != 1 && self.strides[i - 1] != tensor_numel as isize * base);
             if group_ends {
                 while view >= 0 && (view_numel < tensor_numel || shape[view as usize] == 1) {
                     strides[view as usize] = view_numel as isize * base;

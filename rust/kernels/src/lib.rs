@@ -15,9 +15,9 @@ pub mod simd;
 pub mod storage;
 pub mod tensor;
 
-pub use half;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, Result};
+pub use half;
 pub use layout::{Dims, Layout, Strides};
 pub use storage::{Device, Storage};
 pub use tensor::Tensor;

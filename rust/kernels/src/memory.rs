@@ -53,7 +53,12 @@ fn pool() -> MutexGuard<'static, Free> {
     let mut p = POOL.load(Relaxed);
     if p.is_null() {
         let fresh = Box::into_raw(Box::new(Mutex::new(Free::default())));
-        p = match POOL.compare_exchange(std::ptr::null_mut(), fresh, std::sync::atomic::Ordering::AcqRel, std::sync::atomic::Ordering::Acquire) {
+        p = match POOL.compare_exchange(
+            std::ptr::null_mut(),
+            fresh,
+            std::sync::atomic::Ordering::AcqRel,
+            std::sync::atomic::Ordering::Acquire,
+        ) {
             Ok(_) => fresh,
             Err(theirs) => {
                 // SAFETY: `fresh` was never published.
@@ -164,7 +169,9 @@ fn fits_the_machine(size: usize) -> bool {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: plain queries.
-        let total = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as usize * libc::sysconf(libc::_SC_PAGESIZE) as usize };
+        let total = unsafe {
+            libc::sysconf(libc::_SC_PHYS_PAGES) as usize * libc::sysconf(libc::_SC_PAGESIZE) as usize
+        };
         return total == 0 || IN_USE.load(Relaxed) <= total;
     }
     #[allow(unreachable_code)]

@@ -54,19 +54,41 @@ struct Job {
     closure: *const (),
     tasks: usize,
     next: AtomicUsize,
-    /// Workers still allowed to join, and those inside.
     panicked: AtomicBool,
 }
 
+/// A gate's lowest bits count the workers inside the job, this one says that more may enter, and
+/// those above number the job.
+const OPEN: usize = 1 << 15;
+const EPOCH: u32 = 16;
+
 struct Shared {
-    /// Grows by one a job; workers wait for it to change.
-    epoch: AtomicUsize,
+    /// Number, openness and crowd of the current job in one word. A worker that comes late finds it
+    /// closed and waits for the next: the caller never waits for a worker that the system has not
+    /// woken, or that another process keeps from its core.
+    gate: AtomicUsize,
     job: AtomicPtr<Job>,
-    /// Workers that have not yet finished with the current job.
-    running: AtomicUsize,
     parked: Mutex<usize>,
     wake: Condvar,
     stop: AtomicBool,
+}
+
+impl Shared {
+    fn epoch(&self) -> usize {
+        self.gate.load(Ordering::Acquire) >> EPOCH
+    }
+
+    /// Enters the job numbered `epoch` if it is still open.
+    fn enter(&self, epoch: usize) -> bool {
+        let mut gate = self.gate.load(Ordering::Acquire);
+        while gate >> EPOCH == epoch && gate & OPEN != 0 {
+            match self.gate.compare_exchange_weak(gate, gate + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => gate = now,
+            }
+        }
+        false
+    }
 }
 
 struct Pool {
@@ -92,16 +114,17 @@ impl Job {
     }
 }
 
-fn worker(shared: Arc<Shared>, mut seen: usize) {
+fn worker(shared: Arc<Shared>) {
     INSIDE.with(|c| c.set(true));
     let _denormals = DenormalsOff::new();
+    let mut seen = 0;
     loop {
         let mut turns = 0;
-        while shared.epoch.load(Ordering::Acquire) == seen {
+        while shared.epoch() == seen {
             turns += 1;
             if turns < SPIN_TURNS {
                 std::hint::spin_loop();
-                if turns % 256 == 0 {
+                if turns & 255 == 0 {
                     // Another process may need this core.
                     std::thread::yield_now();
                 }
@@ -109,7 +132,7 @@ fn worker(shared: Arc<Shared>, mut seen: usize) {
             }
             let mut parked = shared.parked.lock().unwrap_or_else(|e| e.into_inner());
             *parked += 1;
-            while shared.epoch.load(Ordering::Acquire) == seen {
+            while shared.epoch() == seen {
                 parked = shared.wake.wait(parked).unwrap_or_else(|e| e.into_inner());
             }
             *parked -= 1;
@@ -117,19 +140,20 @@ fn worker(shared: Arc<Shared>, mut seen: usize) {
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
-        seen = seen.wrapping_add(1);
-        // SAFETY: the job lives until `running` reaches zero, which needs this worker.
-        unsafe { (*shared.job.load(Ordering::Acquire)).work() };
-        shared.running.fetch_sub(1, Ordering::Release);
+        seen = shared.epoch();
+        if shared.enter(seen) {
+            // SAFETY: the job lives until the gate's crowd, which counts this worker, has left.
+            unsafe { (*shared.job.load(Ordering::Acquire)).work() };
+            shared.gate.fetch_sub(1, Ordering::Release);
+        }
     }
 }
 
 impl Pool {
     fn start(workers: usize) -> Pool {
         let shared = Arc::new(Shared {
-            epoch: AtomicUsize::new(0),
+            gate: AtomicUsize::new(0),
             job: AtomicPtr::new(std::ptr::null_mut()),
-            running: AtomicUsize::new(0),
             parked: Mutex::new(0),
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -137,9 +161,8 @@ impl Pool {
         let mut started = 0;
         for i in 0..workers {
             let theirs = Arc::clone(&shared);
-            let spawned = std::thread::Builder::new()
-                .name(format!("lectorium-{i}"))
-                .spawn(move || worker(theirs, 0));
+            let spawned =
+                std::thread::Builder::new().name(format!("lectorium-{i}")).spawn(move || worker(theirs));
             // A system out of threads gets fewer workers, not an abort.
             started += spawned.is_ok() as usize;
         }
@@ -149,8 +172,8 @@ impl Pool {
     fn run(&self, job: &Job) {
         let s = &self.shared;
         s.job.store(job as *const Job as *mut Job, Ordering::Release);
-        s.running.store(self.workers, Ordering::Release);
-        s.epoch.fetch_add(1, Ordering::AcqRel);
+        let epoch = s.epoch().wrapping_add(1) & (usize::MAX >> EPOCH);
+        s.gate.store((epoch << EPOCH) | OPEN, Ordering::Release);
         {
             let parked = s.parked.lock().unwrap_or_else(|e| e.into_inner());
             if *parked > 0 {
@@ -158,11 +181,12 @@ impl Pool {
             }
         }
         job.work();
+        s.gate.fetch_and(!OPEN, Ordering::AcqRel);
         let mut turns = 0usize;
-        while s.running.load(Ordering::Acquire) != 0 {
+        while s.gate.load(Ordering::Acquire) & (OPEN - 1) != 0 {
             turns += 1;
             std::hint::spin_loop();
-            if turns % 256 == 0 {
+            if turns & 255 == 0 {
                 std::thread::yield_now();
             }
         }
@@ -172,7 +196,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        self.shared.gate.fetch_add(1 << EPOCH, Ordering::AcqRel);
         let _parked = self.shared.parked.lock().unwrap_or_else(|e| e.into_inner());
         self.shared.wake.notify_all();
     }
@@ -331,7 +355,11 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(|| {
                     for _ in 0..200 {
-                        for_each(8, |_| for_each(4, |_| { total.fetch_add(1, Ordering::Relaxed); }));
+                        for_each(8, |_| {
+                            for_each(4, |_| {
+                                total.fetch_add(1, Ordering::Relaxed);
+                            })
+                        });
                     }
                 });
             }

@@ -65,7 +65,12 @@ impl Storage {
     ///
     /// # Safety
     /// `ptr` must be valid for reads (and, if `writable`, writes) of `len` bytes while `owner` lives.
-    pub unsafe fn foreign(ptr: *mut u8, len: usize, writable: bool, owner: Box<dyn Any + Send + Sync>) -> Storage {
+    pub unsafe fn foreign(
+        ptr: *mut u8,
+        len: usize,
+        writable: bool,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Storage {
         Storage::from_bytes(Bytes::Foreign { ptr, len, writable, _owner: owner }, true)
     }
 

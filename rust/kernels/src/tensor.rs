@@ -17,7 +17,11 @@ impl Tensor {
     /// Uninitialised, row-major, on the CPU. The caller writes every element before anyone reads.
     pub fn empty(op: &'static str, shape: &[usize], dtype: DType) -> Result<Tensor> {
         let bytes = checked_numel(op, shape)? * dtype.size();
-        Ok(Tensor { storage: Arc::new(Storage::allocate(op, bytes)?), layout: Layout::contiguous(shape), dtype })
+        Ok(Tensor {
+            storage: Arc::new(Storage::allocate(op, bytes)?),
+            layout: Layout::contiguous(shape),
+            dtype,
+        })
     }
 
     pub fn zeros(op: &'static str, shape: &[usize], dtype: DType) -> Result<Tensor> {
@@ -44,13 +48,23 @@ impl Tensor {
     }
 
     /// Views `storage` through `layout`; an error if the layout reaches outside it.
-    pub fn from_parts(op: &'static str, storage: Arc<Storage>, layout: Layout, dtype: DType) -> Result<Tensor> {
+    pub fn from_parts(
+        op: &'static str,
+        storage: Arc<Storage>,
+        layout: Layout,
+        dtype: DType,
+    ) -> Result<Tensor> {
         let (lo, hi) = layout.extent();
         if layout.numel() > 0 && (lo < 0 || hi as usize * dtype.size() > storage.len()) {
             return Err(Error::shape(
                 op,
-                format!("shape {:?} with strides {:?} and offset {} reaches outside the storage of {} bytes",
-                    layout.shape(), layout.strides(), layout.offset(), storage.len()),
+                format!(
+                    "shape {:?} with strides {:?} and offset {} reaches outside the storage of {} bytes",
+                    layout.shape(),
+                    layout.strides(),
+                    layout.offset(),
+                    storage.len()
+                ),
             ));
         }
         Ok(Tensor { storage, layout, dtype })

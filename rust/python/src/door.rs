@@ -30,7 +30,9 @@ pub fn run<R: Send>(py: Python<'_>, work: usize, kernel: impl FnOnce() -> Result
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("unknown cause");
-            Err(PyRuntimeError::new_err(format!("a kernel failed in a way that is a bug of lectorium: {text}")))
+            Err(PyRuntimeError::new_err(format!(
+                "a kernel failed in a way that is a bug of lectorium: {text}"
+            )))
         }
     }
 }

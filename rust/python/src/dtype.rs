@@ -55,6 +55,10 @@ impl PyDType {
 
 #[pyfunction]
 #[pyo3(name = "promote_types")]
-pub fn promote_types<'py>(py: Python<'py>, a: crate::args::D, b: crate::args::D) -> PyResult<Bound<'py, PyDType>> {
+pub fn promote_types<'py>(
+    py: Python<'py>,
+    a: crate::args::D,
+    b: crate::args::D,
+) -> PyResult<Bound<'py, PyDType>> {
     object(py, a.0.promote(b.0))
 }

@@ -171,7 +171,8 @@ fn arange<'py>(py: Python<'py>, start: Number, end: Number, step: Number, dtype:
 }
 
 fn range_length(start: Scalar, end: Scalar, step: Scalar) -> Result<usize, Error> {
-    let wrong = |why: &str| Error::value("arange", format!("{why}: start {start:?}, end {end:?}, step {step:?}"));
+    let wrong =
+        |why: &str| Error::value("arange", format!("{why}: start {start:?}, end {end:?}, step {step:?}"));
     if step.to_f64() == 0.0 {
         return Err(wrong("step must not be 0"));
     }
@@ -277,7 +278,23 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     grad_of_output!(m; relu_grad, sigmoid_grad, tanh_grad);
     ternary!(m; addcmul, addcdiv);
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(where_, clamp, result_type, cast, clone, contiguous, copy_into, fill_into, empty, full, arange, linspace,
-        eye, from_numbers, get_default_dtype, set_default_dtype);
+    plain!(
+        where_,
+        clamp,
+        result_type,
+        cast,
+        clone,
+        contiguous,
+        copy_into,
+        fill_into,
+        empty,
+        full,
+        arange,
+        linspace,
+        eye,
+        from_numbers,
+        get_default_dtype,
+        set_default_dtype
+    );
     Ok(())
 }

@@ -30,7 +30,9 @@ pub fn from_array_interface<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     let fail = |e: Error| to_python(py, e);
     let interface = array.getattr("__array_interface__")?.cast_into::<PyDict>()?;
     let get = |key: &str| {
-        interface.get_item(key)?.ok_or_else(|| PyTypeError::new_err(format!("from_numpy: the array has no {key}")))
+        interface
+            .get_item(key)?
+            .ok_or_else(|| PyTypeError::new_err(format!("from_numpy: the array has no {key}")))
     };
     let name: String = get("typestr")?.extract()?;
     let dtype = DType::ALL.into_iter().find(|&d| typestr(d) == Some(name.as_str())).ok_or_else(|| {
@@ -114,8 +116,9 @@ pub fn to_bytes<'py>(py: Python<'py>, x: crate::args::T) -> PyResult<Bound<'py, 
     let t = lectorium::ops::copy::contiguous("to_bytes", &x.0).map_err(|e| to_python(py, e))?;
     let start = t.layout().offset() * t.dtype().size();
     // SAFETY: a contiguous tensor's elements lie within its storage.
-    let bytes =
-        unsafe { std::slice::from_raw_parts(t.storage().ptr().add(start).cast_const(), t.numel() * t.dtype().size()) };
+    let bytes = unsafe {
+        std::slice::from_raw_parts(t.storage().ptr().add(start).cast_const(), t.numel() * t.dtype().size())
+    };
     Ok(PyBytes::new(py, bytes))
 }
 

@@ -55,7 +55,13 @@ fn index_get<'py>(py: Python<'py>, x: T, indices: Vec<Option<T>>) -> Out<'py> {
 }
 /// In place; counts the change.
 #[pyfunction]
-fn index_put_into(py: Python<'_>, dst: T, indices: Vec<Option<T>>, value: T, accumulate: bool) -> PyResult<()> {
+fn index_put_into(
+    py: Python<'_>,
+    dst: T,
+    indices: Vec<Option<T>>,
+    value: T,
+    accumulate: bool,
+) -> PyResult<()> {
     run(py, value.0.numel(), || {
         ix::index_put(&dst.0, &opt_refs(&indices), &value.0, accumulate)?;
         dst.0.storage().bump_version();
@@ -109,7 +115,8 @@ fn pad_mode(py: Python<'_>, mode: &str) -> PyResult<shape::PadMode> {
         "replicate" => shape::PadMode::Replicate,
         "circular" => shape::PadMode::Circular,
         other => {
-            let text = format!("mode must be 'constant', 'reflect', 'replicate' or 'circular', got {other:?}");
+            let text =
+                format!("mode must be 'constant', 'reflect', 'replicate' or 'circular', got {other:?}");
             return Err(to_python(py, Error::value("pad", text)));
         }
     })
@@ -120,7 +127,13 @@ fn pad_index<'py>(py: Python<'py>, x: T, pads: Vec<isize>, mode: &str) -> Out<'p
     run1(py, x.0.numel(), || shape::pad_index(&x.0, &pads, mode))
 }
 #[pyfunction]
-fn pad_index_grad<'py>(py: Python<'py>, g: T, meta: &Bound<'py, Meta>, pads: Vec<isize>, mode: &str) -> Out<'py> {
+fn pad_index_grad<'py>(
+    py: Python<'py>,
+    g: T,
+    meta: &Bound<'py, Meta>,
+    pads: Vec<isize>,
+    mode: &str,
+) -> Out<'py> {
     let (mode, size) = (pad_mode(py, mode)?, &meta.get().shape);
     run1(py, g.0.numel(), || shape::pad_index_grad(&g.0, size, &pads, mode))
 }
@@ -209,22 +222,49 @@ fn volume(size: &[usize]) -> usize {
 }
 
 #[pyfunction]
-fn uniform<'py>(py: Python<'py>, r#gen: &Bound<'py, PyGenerator>, size: Vec<i64>, dtype: D, lo: f64, hi: f64) -> Out<'py> {
+fn uniform<'py>(
+    py: Python<'py>,
+    r#gen: &Bound<'py, PyGenerator>,
+    size: Vec<i64>,
+    dtype: D,
+    lo: f64,
+    hi: f64,
+) -> Out<'py> {
     let (g, size) = (&r#gen.get().0, sizes("rand", &size)?);
     run1(py, volume(&size), || random::uniform(g, &size, dtype.0, lo, hi))
 }
 #[pyfunction]
-fn normal<'py>(py: Python<'py>, r#gen: &Bound<'py, PyGenerator>, size: Vec<i64>, dtype: D, mean: f64, std: f64) -> Out<'py> {
+fn normal<'py>(
+    py: Python<'py>,
+    r#gen: &Bound<'py, PyGenerator>,
+    size: Vec<i64>,
+    dtype: D,
+    mean: f64,
+    std: f64,
+) -> Out<'py> {
     let (g, size) = (&r#gen.get().0, sizes("randn", &size)?);
     run1(py, volume(&size), || random::normal(g, &size, dtype.0, mean, std))
 }
 #[pyfunction]
-fn exponential<'py>(py: Python<'py>, r#gen: &Bound<'py, PyGenerator>, size: Vec<i64>, dtype: D, rate: f64) -> Out<'py> {
+fn exponential<'py>(
+    py: Python<'py>,
+    r#gen: &Bound<'py, PyGenerator>,
+    size: Vec<i64>,
+    dtype: D,
+    rate: f64,
+) -> Out<'py> {
     let (g, size) = (&r#gen.get().0, sizes("exponential", &size)?);
     run1(py, volume(&size), || random::exponential(g, &size, dtype.0, rate))
 }
 #[pyfunction]
-fn randint<'py>(py: Python<'py>, r#gen: &Bound<'py, PyGenerator>, size: Vec<i64>, lo: i64, hi: i64, dtype: D) -> Out<'py> {
+fn randint<'py>(
+    py: Python<'py>,
+    r#gen: &Bound<'py, PyGenerator>,
+    size: Vec<i64>,
+    lo: i64,
+    hi: i64,
+    dtype: D,
+) -> Out<'py> {
     let (g, size) = (&r#gen.get().0, sizes("randint", &size)?);
     run1(py, volume(&size), || random::randint(g, &size, lo, hi, dtype.0))
 }
@@ -239,7 +279,13 @@ fn bernoulli<'py>(py: Python<'py>, r#gen: &Bound<'py, PyGenerator>, p: T) -> Out
     run1(py, p.0.numel(), || random::bernoulli(g, &p.0))
 }
 #[pyfunction]
-fn multinomial<'py>(py: Python<'py>, r#gen: &Bound<'py, PyGenerator>, probs: T, n: i64, replacement: bool) -> Out<'py> {
+fn multinomial<'py>(
+    py: Python<'py>,
+    r#gen: &Bound<'py, PyGenerator>,
+    probs: T,
+    n: i64,
+    replacement: bool,
+) -> Out<'py> {
     let (g, n) = (&r#gen.get().0, sizes("multinomial", &[n])?[0]);
     run1(py, probs.0.numel(), || random::multinomial(g, &probs.0, n, replacement))
 }
@@ -288,8 +334,15 @@ fn adam_step(
 ) -> PyResult<()> {
     let spec = optim::AdamSpec { lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize };
     run(py, total(&params), || {
-        optim::adam(&refs(&params), &refs(&grads), &refs(&exp_avgs), &refs(&exp_avg_sqs),
-            &opt_refs(&max_exp_avg_sqs), &steps, &spec)
+        optim::adam(
+            &refs(&params),
+            &refs(&grads),
+            &refs(&exp_avgs),
+            &refs(&exp_avg_sqs),
+            &opt_refs(&max_exp_avg_sqs),
+            &steps,
+            &spec,
+        )
     })
 }
 
@@ -312,7 +365,14 @@ fn rmsprop_step(
 ) -> PyResult<()> {
     let spec = optim::RmspropSpec { lr, alpha, eps, weight_decay, momentum, centered, maximize };
     run(py, total(&params), || {
-        optim::rmsprop(&refs(&params), &refs(&grads), &refs(&square_avgs), &refs(&momentum_bufs), &refs(&grad_avgs), &spec)
+        optim::rmsprop(
+            &refs(&params),
+            &refs(&grads),
+            &refs(&square_avgs),
+            &refs(&momentum_bufs),
+            &refs(&grad_avgs),
+            &spec,
+        )
     })
 }
 
@@ -369,10 +429,51 @@ fn scale_all(py: Python<'_>, grads: Vec<T>, factor: f64) -> PyResult<()> {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyGenerator>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(gather, scatter, scatter_value, scatter_add, index_select, index_add, index_get, index_put_into, index_put,
-        index_get_grad, nonzero, masked_fill, one_hot, bincount, cat, pad_constant, pad_index, pad_index_grad, flip,
-        roll, tril, triu, repeat_interleave, sort, topk, kthvalue, median_dim, unique, searchsorted, uniform, normal,
-        exponential, randint, randperm, bernoulli, multinomial, dropout, sgd_step, adam_step, rmsprop_step,
-        adagrad_step, adadelta_step, grad_norm, scale_all);
+    plain!(
+        gather,
+        scatter,
+        scatter_value,
+        scatter_add,
+        index_select,
+        index_add,
+        index_get,
+        index_put_into,
+        index_put,
+        index_get_grad,
+        nonzero,
+        masked_fill,
+        one_hot,
+        bincount,
+        cat,
+        pad_constant,
+        pad_index,
+        pad_index_grad,
+        flip,
+        roll,
+        tril,
+        triu,
+        repeat_interleave,
+        sort,
+        topk,
+        kthvalue,
+        median_dim,
+        unique,
+        searchsorted,
+        uniform,
+        normal,
+        exponential,
+        randint,
+        randperm,
+        bernoulli,
+        multinomial,
+        dropout,
+        sgd_step,
+        adam_step,
+        rmsprop_step,
+        adagrad_step,
+        adadelta_step,
+        grad_norm,
+        scale_all
+    );
     Ok(())
 }

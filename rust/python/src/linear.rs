@@ -74,13 +74,25 @@ fn conv2d<'py>(py: Python<'py>, x: T, w: T, b: Option<T>, spec: &Bound<'py, PyCo
 }
 
 #[pyfunction]
-fn conv2d_input_grad<'py>(py: Python<'py>, g: T, w: T, size: Vec<i64>, spec: &Bound<'py, PyConvSpec>) -> Out<'py> {
+fn conv2d_input_grad<'py>(
+    py: Python<'py>,
+    g: T,
+    w: T,
+    size: Vec<i64>,
+    spec: &Bound<'py, PyConvSpec>,
+) -> Out<'py> {
     let (spec, size) = (spec.get().0, sizes("conv2d", &size)?);
     run1(py, g.0.numel().saturating_mul(16), || conv::conv2d_input_grad(&g.0, &w.0, &size, spec))
 }
 
 #[pyfunction]
-fn conv2d_weight_grad<'py>(py: Python<'py>, g: T, x: T, size: Vec<i64>, spec: &Bound<'py, PyConvSpec>) -> Out<'py> {
+fn conv2d_weight_grad<'py>(
+    py: Python<'py>,
+    g: T,
+    x: T,
+    size: Vec<i64>,
+    spec: &Bound<'py, PyConvSpec>,
+) -> Out<'py> {
     let (spec, size) = (spec.get().0, sizes("conv2d", &size)?);
     run1(py, g.0.numel().saturating_mul(16), || conv::conv2d_weight_grad(&g.0, &x.0, &size, spec))
 }
@@ -175,8 +187,20 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyConvSpec>()?;
     m.add_class::<PyPoolSpec>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(matmul, linear, conv2d, conv2d_input_grad, conv2d_weight_grad, max_pool2d, max_pool2d_grad,
-        max_pool2d_gather, avg_pool2d, avg_pool2d_grad, adaptive_avg_pool2d, adaptive_avg_pool2d_grad,
-        adaptive_max_pool2d);
+    plain!(
+        matmul,
+        linear,
+        conv2d,
+        conv2d_input_grad,
+        conv2d_weight_grad,
+        max_pool2d,
+        max_pool2d_grad,
+        max_pool2d_gather,
+        avg_pool2d,
+        avg_pool2d_grad,
+        adaptive_avg_pool2d,
+        adaptive_avg_pool2d_grad,
+        adaptive_max_pool2d
+    );
     Ok(())
 }

@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 type Out<'py> = PyResult<Bound<'py, PyTensor>>;
 type Out2<'py> = PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)>;
 type Out3<'py> = PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>, Bound<'py, PyTensor>)>;
-type Grads<'py> = PyResult<(Option<Bound<'py, PyTensor>>, Option<Bound<'py, PyTensor>>, Option<Bound<'py, PyTensor>>)>;
+type Grads<'py> =
+    PyResult<(Option<Bound<'py, PyTensor>>, Option<Bound<'py, PyTensor>>, Option<Bound<'py, PyTensor>>)>;
 
 macro_rules! with_dtype {
     ($m:expr; $($name:ident),*) => {$({
@@ -182,12 +183,27 @@ fn batch_norm_update_running(
 }
 
 #[pyfunction]
-fn batch_norm_grad<'py>(py: Python<'py>, g: T, x: T, weight: Option<T>, mean: T, rstd: T, need: [bool; 3]) -> Grads<'py> {
+fn batch_norm_grad<'py>(
+    py: Python<'py>,
+    g: T,
+    x: T,
+    weight: Option<T>,
+    mean: T,
+    rstd: T,
+    need: [bool; 3],
+) -> Grads<'py> {
     grads(py, x.0.numel(), || norm::batch_norm_grad(&g.0, &x.0, opt(&weight), &mean.0, &rstd.0, need))
 }
 
 #[pyfunction]
-fn layer_norm<'py>(py: Python<'py>, x: T, axes: usize, weight: Option<T>, bias: Option<T>, eps: f64) -> Out3<'py> {
+fn layer_norm<'py>(
+    py: Python<'py>,
+    x: T,
+    axes: usize,
+    weight: Option<T>,
+    bias: Option<T>,
+    eps: f64,
+) -> Out3<'py> {
     run3(py, x.0.numel(), || norm::layer_norm(&x.0, axes, opt(&weight), opt(&bias), eps))
 }
 
@@ -206,7 +222,14 @@ fn layer_norm_grad<'py>(
 }
 
 #[pyfunction]
-fn group_norm<'py>(py: Python<'py>, x: T, groups: usize, weight: Option<T>, bias: Option<T>, eps: f64) -> Out3<'py> {
+fn group_norm<'py>(
+    py: Python<'py>,
+    x: T,
+    groups: usize,
+    weight: Option<T>,
+    bias: Option<T>,
+    eps: f64,
+) -> Out3<'py> {
     run3(py, x.0.numel(), || norm::group_norm(&x.0, groups, opt(&weight), opt(&bias), eps))
 }
 
@@ -279,12 +302,27 @@ fn cross_entropy_grad<'py>(
 ) -> Out<'py> {
     let how = reduction(py, reduce)?;
     run1(py, log_probs.0.numel(), || {
-        loss::cross_entropy_grad(&g.0, &log_probs.0, &target.0, opt(&weight), ignore_index, label_smoothing, how)
+        loss::cross_entropy_grad(
+            &g.0,
+            &log_probs.0,
+            &target.0,
+            opt(&weight),
+            ignore_index,
+            label_smoothing,
+            how,
+        )
     })
 }
 
 #[pyfunction]
-fn nll_loss<'py>(py: Python<'py>, x: T, target: T, weight: Option<T>, ignore_index: i64, reduce: &str) -> Out<'py> {
+fn nll_loss<'py>(
+    py: Python<'py>,
+    x: T,
+    target: T,
+    weight: Option<T>,
+    ignore_index: i64,
+    reduce: &str,
+) -> Out<'py> {
     let how = reduction(py, reduce)?;
     run1(py, x.0.numel(), || loss::nll_loss(&x.0, &target.0, opt(&weight), ignore_index, how))
 }
@@ -333,8 +371,27 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     along!(m; scan::logcumsumexp, scan::cumsum_reverse, soft::softmax, soft::log_softmax);
     softmax_grads!(m; softmax_grad, log_softmax_grad);
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(var, norm_p, count_nonzero, sum_to, batch_norm, batch_norm_inference, batch_norm_update_running,
-        batch_norm_grad, layer_norm, layer_norm_grad, group_norm, group_norm_grad, local_response_norm,
-        local_response_norm_grad, cross_entropy, cross_entropy_grad, nll_loss, nll_loss_grad, zeros_of, zeros);
+    plain!(
+        var,
+        norm_p,
+        count_nonzero,
+        sum_to,
+        batch_norm,
+        batch_norm_inference,
+        batch_norm_update_running,
+        batch_norm_grad,
+        layer_norm,
+        layer_norm_grad,
+        group_norm,
+        group_norm_grad,
+        local_response_norm,
+        local_response_norm_grad,
+        cross_entropy,
+        cross_entropy_grad,
+        nll_loss,
+        nll_loss_grad,
+        zeros_of,
+        zeros
+    );
     Ok(())
 }

@@ -88,7 +88,9 @@ fn to_gpu(py: Python<'_>, x: T) -> PyResult<Bound<'_, PyTensor>> {
     #[cfg(feature = "gpu")]
     return run1(py, usize::MAX, || lectorium::gpu::upload("to", &x.0));
     #[cfg(not(feature = "gpu"))]
-    run1(py, 0, || Err(lectorium::Error::device("to", format!("this build has no GPU support ({})", x.0.device()))))
+    run1(py, 0, || {
+        Err(lectorium::Error::device("to", format!("this build has no GPU support ({})", x.0.device())))
+    })
 }
 
 #[pyfunction]
@@ -113,7 +115,19 @@ fn gpu_synchronize(py: Python<'_>) -> PyResult<()> {
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(get_num_threads, set_num_threads, simd_level, memory_stats, memory_reset_peak, memory_trim,
-        memory_set_limit, gpu_is_available, gpu_adapter_name, to_gpu, to_cpu, gpu_synchronize);
+    plain!(
+        get_num_threads,
+        set_num_threads,
+        simd_level,
+        memory_stats,
+        memory_reset_peak,
+        memory_trim,
+        memory_set_limit,
+        gpu_is_available,
+        gpu_adapter_name,
+        to_gpu,
+        to_cpu,
+        gpu_synchronize
+    );
     Ok(())
 }

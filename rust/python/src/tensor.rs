@@ -171,7 +171,9 @@ impl PyTensor {
                     .map_err(|e| crate::error::to_python(py, e))?;
                 match shape.get(axis) {
                     Some(d) => Ok(d.into_pyobject(py)?.into_any()),
-                    None => Err(pyo3::exceptions::PyIndexError::new_err("size: a tensor without axes has no sizes")),
+                    None => Err(pyo3::exceptions::PyIndexError::new_err(
+                        "size: a tensor without axes has no sizes",
+                    )),
                 }
             }
         }
@@ -211,7 +213,9 @@ impl PyTensor {
             let Ok(g) = value.cast::<PyTensor>() else {
                 return Err(PyTypeError::new_err("grad: expected a Tensor or None"));
             };
-            let g = g.try_borrow().map_err(|_| PyRuntimeError::new_err("grad: a tensor cannot be its own gradient"))?;
+            let g = g
+                .try_borrow()
+                .map_err(|_| PyRuntimeError::new_err("grad: a tensor cannot be its own gradient"))?;
             if g.inner.shape() != self.inner.shape() {
                 let text = format!(
                     "grad: the tensor has shape {:?}, the gradient assigned has {:?}",
@@ -278,8 +282,9 @@ impl PyTensor {
     }
     /// Points this tensor at the memory of `other` (`.data = other`).
     fn _set_data(&mut self, other: &Bound<'_, PyTensor>) -> PyResult<()> {
-        let other =
-            other.try_borrow().map_err(|_| PyRuntimeError::new_err("data: a tensor cannot be assigned to itself"))?;
+        let other = other
+            .try_borrow()
+            .map_err(|_| PyRuntimeError::new_err("data: a tensor cannot be assigned to itself"))?;
         self.inner = other.inner.clone();
         self.base = None;
         Ok(())
@@ -357,7 +362,8 @@ impl PyTensor {
 fn scalar_at(t: &Tensor, offset: isize) -> (Scalar, DType) {
     use lectorium::Element;
     // SAFETY: callers stay within the layout.
-    let value = lectorium::for_all_types!(t.dtype(), E => unsafe { (*t.ptr::<E>().offset(offset)).to_scalar() });
+    let value =
+        lectorium::for_all_types!(t.dtype(), E => unsafe { (*t.ptr::<E>().offset(offset)).to_scalar() });
     (value, t.dtype())
 }
 

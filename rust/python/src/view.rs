@@ -3,7 +3,7 @@
 use crate::args::{T, sizes};
 use crate::error::to_python;
 use crate::tensor::{Meta, PyTensor};
-use lectorium::layout::{normalize_axis, Strides};
+use lectorium::layout::{Strides, normalize_axis};
 use lectorium::{Error, Layout, Tensor, ops};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
@@ -21,7 +21,10 @@ fn view<'py>(x: &Bound<'py, PyTensor>, layout: impl FnOnce(&Tensor) -> Result<La
 fn infer_shape(op: &'static str, x: &Tensor, shape: &[i64]) -> Result<Vec<usize>, Error> {
     let numel = x.numel();
     let wrong = || {
-        Error::shape(op, format!("shape {shape:?} does not hold the {numel} elements of shape {:?}", x.shape()))
+        Error::shape(
+            op,
+            format!("shape {shape:?} does not hold the {numel} elements of shape {:?}", x.shape()),
+        )
     };
     let mut known = 1usize;
     let mut inferred = None;
@@ -29,7 +32,9 @@ fn infer_shape(op: &'static str, x: &Tensor, shape: &[i64]) -> Result<Vec<usize>
         match d {
             -1 if inferred.is_none() => inferred = Some(i),
             -1 => return Err(Error::value(op, format!("only one size can be -1, got {shape:?}"))),
-            d if d < 0 => return Err(Error::value(op, format!("sizes must not be negative, got {d} in {shape:?}"))),
+            d if d < 0 => {
+                return Err(Error::value(op, format!("sizes must not be negative, got {d} in {shape:?}")));
+            }
             d => known = known.checked_mul(d as usize).ok_or_else(wrong)?,
         }
     }
@@ -98,7 +103,8 @@ pub fn permute<'py>(x: &Bound<'py, PyTensor>, dims: Vec<isize>) -> View<'py> {
 #[pyfunction]
 pub fn transpose<'py>(x: &Bound<'py, PyTensor>, dim0: isize, dim1: isize) -> View<'py> {
     view(x, |t| {
-        let (a, b) = (normalize_axis("transpose", dim0, t.ndim())?, normalize_axis("transpose", dim1, t.ndim())?);
+        let (a, b) =
+            (normalize_axis("transpose", dim0, t.ndim())?, normalize_axis("transpose", dim1, t.ndim())?);
         let mut axes: Vec<usize> = (0..t.ndim()).collect();
         if t.ndim() > 0 {
             axes.swap(a, b);
@@ -117,7 +123,10 @@ pub fn expand<'py>(x: &Bound<'py, PyTensor>, shape: Vec<i64>) -> View<'py> {
             full.push(match d {
                 -1 if i >= lead => t.shape()[i - lead],
                 d if d < 0 => {
-                    return Err(Error::value("expand", format!("size {d} of axis {i} is not allowed in {shape:?}")));
+                    return Err(Error::value(
+                        "expand",
+                        format!("size {d} of axis {i} is not allowed in {shape:?}"),
+                    ));
                 }
                 d => d as usize,
             });
@@ -164,7 +173,10 @@ pub fn as_strided<'py>(
     let made = (|| {
         lectorium::layout::checked_numel("as_strided", &shape)?;
         if shape.len() != stride.len() {
-            return Err(Error::value("as_strided", format!("{} sizes but {} strides", shape.len(), stride.len())));
+            return Err(Error::value(
+                "as_strided",
+                format!("{} sizes but {} strides", shape.len(), stride.len()),
+            ));
         }
         if stride.iter().any(|&s| s < 0) {
             return Err(Error::value("as_strided", format!("strides must not be negative, got {stride:?}")));
@@ -204,7 +216,8 @@ pub fn unfold<'py>(x: &Bound<'py, PyTensor>, dimension: isize, size: i64, step: 
 pub fn narrow<'py>(x: &Bound<'py, PyTensor>, dim: isize, start: i64, length: i64) -> View<'py> {
     view(x, |t| {
         let axis = normalize_axis("narrow", dim, t.ndim())?;
-        let size = *t.shape().get(axis).ok_or_else(|| Error::index("narrow", "the tensor has no axes"))? as i64;
+        let size =
+            *t.shape().get(axis).ok_or_else(|| Error::index("narrow", "the tensor has no axes"))? as i64;
         let first = if start < 0 { start + size } else { start };
         if first < 0 || length < 0 || first.checked_add(length).is_none_or(|end| end > size) {
             let text = format!("start {start} and length {length} reach outside axis {axis} of size {size}");
@@ -348,9 +361,14 @@ pub fn parse_index<'py>(
             axis += skip;
             source += skip;
         } else if let Ok(t) = item.cast::<PyTensor>() {
-            let (dtype, ndim) = { let t = t.borrow(); (t.inner.dtype(), t.inner.ndim()) };
+            let (dtype, ndim) = {
+                let t = t.borrow();
+                (t.inner.dtype(), t.inner.ndim())
+            };
             if dtype.is_float() {
-                return Err(PyIndexError::new_err(format!("index: tensors used as indices must be int or bool, got {dtype}")));
+                return Err(PyIndexError::new_err(format!(
+                    "index: tensors used as indices must be int or bool, got {dtype}"
+                )));
             }
             any = true;
             let taken = if dtype == lectorium::DType::Bool { ndim } else { 1 };
@@ -428,8 +446,25 @@ macro_rules! register {
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<BasicIndex>()?;
-    register!(m, reshape, view_, permute, transpose, expand, squeeze, unsqueeze, as_strided, diagonal, unfold,
-        narrow, diagonal_grad, as_strided_scatter_add,
-        parse_index, basic_index, basic_index_grad, basic_index_put);
+    register!(
+        m,
+        reshape,
+        view_,
+        permute,
+        transpose,
+        expand,
+        squeeze,
+        unsqueeze,
+        as_strided,
+        diagonal,
+        unfold,
+        narrow,
+        diagonal_grad,
+        as_strided_scatter_add,
+        parse_index,
+        basic_index,
+        basic_index_grad,
+        basic_index_put
+    );
     Ok(())
 }

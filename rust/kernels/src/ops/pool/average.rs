@@ -1,15 +1,10 @@
 //! Average pooling and adaptive average pooling, forward and backward.
 
 use super::*;
-use crate::dtype::Element;
 use crate::for_float_types;
 use crate::ops::copy;
 use crate::parallel::{SendPtr, for_ranges};
-use std::ops::{Add, AddAssign, Div};
-
-trait Float: Element + Add<Output = Self> + Div<Output = Self> + AddAssign {}
-impl Float for f32 {}
-impl Float for f64 {}
+use crate::simd::vector::Float;
 
 /// The windows along both axes and what each window's sum is divided by: the product of two lengths,
 /// or one given number.
@@ -17,6 +12,8 @@ struct Windows {
     rows: Vec<Window>,
     cols: Vec<Window>,
     divisor: Option<i64>,
+    /// For windows of equal size: the same, a tap at a time.
+    regular: Option<rows::Plane>,
 }
 
 /// The inputs a window covers, and its length as the divisor counts it.
@@ -56,7 +53,8 @@ impl Windows {
                 })
                 .collect()
         };
-        Ok(Windows { rows: along(0), cols: along(1), divisor })
+        let regular = rows::Plane::new(*spec, [shape[2], shape[3]], out);
+        Ok(Windows { rows: along(0), cols: along(1), divisor, regular: Some(regular) })
     }
 
     fn adaptive(shape: [usize; 4], out: [usize; 2]) -> Windows {
@@ -66,7 +64,26 @@ impl Windows {
                 .map(|range| Window { counted: range.len(), range })
                 .collect()
         };
-        Windows { rows: along(0), cols: along(1), divisor: None }
+        Windows { rows: along(0), cols: along(1), divisor: None, regular: None }
+    }
+
+    /// Divides each window's value by its divisor.
+    fn divide<T: Float>(&self, values: &mut [T]) {
+        let first = |windows: &[Window]| windows.first().map_or(0, |w| w.counted);
+        let equal = |windows: &[Window]| windows.iter().all(|w| w.counted == first(windows));
+        if let (true, true, [row, ..], [col, ..]) =
+            (equal(&self.rows), equal(&self.cols), &*self.rows, &*self.cols)
+        {
+            let by = T::from_f64(self.divisor(row, col));
+            values.iter_mut().for_each(|v| *v = *v / by);
+            return;
+        }
+        let mut values = values.iter_mut();
+        for row in &self.rows {
+            for (col, v) in self.cols.iter().zip(&mut values) {
+                *v = *v / T::from_f64(self.divisor(row, col));
+            }
+        }
     }
 
     /// What the sum over the window of `row` and `col` is divided by.
@@ -98,17 +115,33 @@ impl Windows {
     }
 
     fn plane<T: Float>(&self, x: &[T], w: usize, out: &mut [T]) {
-        let mut out = out.iter_mut();
+        if let Some(regular) = self.regular.as_ref().filter(|_| !self.large()) {
+            rows::sums(regular, x, out);
+            return self.divide(out);
+        }
+        let mut sums = out.iter_mut();
         for row in &self.rows {
-            for (col, o) in self.cols.iter().zip(&mut out) {
-                // A row at a time, so that the error of a large window grows with its side.
+            for (col, o) in self.cols.iter().zip(&mut sums) {
+                let (ys, xs) = (row.range.clone(), col.range.start.min(w)..col.range.end.min(w));
                 let mut total = T::default();
-                for y in row.range.clone() {
-                    total += sum(&x[y * w + col.range.start.min(w)..][..col.range.len()]);
+                if xs == (0..w) && ys.start < ys.end {
+                    total = rows::sum(&x[ys.start * w..ys.end * w]);
+                } else if xs.start < xs.end {
+                    // A row at a time, so that the error of a large window grows with its side.
+                    for y in ys {
+                        total += rows::sum(&x[y * w + xs.start..y * w + xs.end]);
+                    }
                 }
-                *o = total / T::from_f64(self.divisor(row, col));
+                *o = total;
             }
         }
+        self.divide(out);
+    }
+
+    /// Whether a window is so large that its sum needs parts to be accurate.
+    fn large(&self) -> bool {
+        let longest = |windows: &[Window]| windows.iter().map(|w| w.range.len()).max().unwrap_or(0);
+        longest(&self.rows) * longest(&self.cols) > 64
     }
 
     fn backward(&self, op: &'static str, g: &Tensor, shape: [usize; 4]) -> Result<Tensor> {
@@ -132,6 +165,12 @@ impl Windows {
     }
 
     fn plane_back<T: Float>(&self, g: &[T], w: usize, dx: &mut [T]) {
+        if let Some(regular) = self.regular.as_ref() {
+            // Shares first, each divided once.
+            let mut shares = g.to_vec();
+            self.divide(&mut shares);
+            return rows::spread(regular, &shares, dx);
+        }
         dx.fill(T::default());
         let mut g = g.iter();
         for row in &self.rows {
@@ -145,30 +184,6 @@ impl Windows {
             }
         }
     }
-}
-
-/// A sum in eight interleaved parts: fast, and accurate for long rows.
-fn sum<T: Float>(x: &[T]) -> T {
-    if x.len() < 16 {
-        let mut total = T::default();
-        for &v in x {
-            total += v;
-        }
-        return total;
-    }
-    let mut parts = [T::default(); 8];
-    let chunks = x.chunks_exact(8);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (p, &v) in parts.iter_mut().zip(chunk) {
-            *p += v;
-        }
-    }
-    for (p, &v) in parts.iter_mut().zip(rest) {
-        *p += v;
-    }
-    let [a, b, c, d, e, f, g, h] = parts;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
 /// The means over windows. The divisor counts padding where `count_include_pad`, or is

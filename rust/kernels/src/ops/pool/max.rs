@@ -5,22 +5,12 @@ use crate::dtype::{DType, Element};
 use crate::for_float_types;
 use crate::ops::copy;
 use crate::parallel::{SendPtr, for_ranges};
-use std::ops::AddAssign;
+use crate::simd::vector::Float;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Marks a window without a single input (dilated windows over a tiny input): its value is minus
 /// infinity and nothing flows back.
 const NOTHING: i64 = -1;
-
-trait Float: Element + AddAssign {
-    const LOWEST: Self;
-}
-impl Float for f32 {
-    const LOWEST: f32 = f32::NEG_INFINITY;
-}
-impl Float for f64 {
-    const LOWEST: f64 = f64::NEG_INFINITY;
-}
 
 /// The maxima over windows and their flat indices `h * width + w` in the input's plane. NaN wins.
 pub fn max_pool2d(x: &Tensor, spec: PoolSpec) -> Result<(Tensor, Tensor)> {
@@ -29,21 +19,34 @@ pub fn max_pool2d(x: &Tensor, spec: PoolSpec) -> Result<(Tensor, Tensor)> {
     let shape = expect_4d(OP, x.shape())?;
     let [oh, ow] = output_size(OP, shape, &spec)?;
     let [n, c, h, w] = shape;
-    let axis = |a: usize, size: usize, i: usize| {
-        let (k, d) = (spec.kernel[a], spec.dilation[a]);
-        let at = (i * spec.stride[a]) as isize - spec.padding[a] as isize;
-        let end = (at + ((k - 1) * d + 1) as isize).min(size as isize).max(0) as usize;
-        // The first tap inside the input.
-        let start = if at < 0 {
-            (at + (-at + d as isize - 1) / d as isize * d as isize) as usize
-        } else {
-            at as usize
-        };
-        (start, end)
-    };
-    let rows: Vec<_> = (0..oh).map(|i| axis(0, h, i)).collect();
-    let cols: Vec<_> = (0..ow).map(|i| axis(1, w, i)).collect();
-    windows(OP, &x, [n, c, h, w], &rows, &cols, spec.dilation)
+    if h * w > i32::MAX as usize {
+        return Err(Error::value(OP, format!("a plane of {h}x{w} has more elements than int32 can count")));
+    }
+    let windows = rows::Plane::new(spec, [h, w], [oh, ow]);
+    let of_four =
+        spec == PoolSpec { ceil_mode: spec.ceil_mode, ..PoolSpec::square(2) } && 2 * oh <= h && 2 * ow <= w;
+    for_float_types!(OP, x.dtype(), T => {
+        let values = Tensor::empty(OP, &[n, c, oh, ow], x.dtype())?;
+        let indices = Tensor::empty(OP, &[n, c, oh, ow], DType::I64)?;
+        let (from, to, at) = (SendPtr(x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
+        for_ranges(n * c, planes_a_task(h * w), |planes| {
+            let mut row = vec![0; ow];
+            for plane in planes {
+                // SAFETY: plane < n * c, and each plane is written by one task.
+                unsafe {
+                    let x = std::slice::from_raw_parts(from.get().add(plane * h * w), h * w);
+                    let values = std::slice::from_raw_parts_mut(to.get().add(plane * oh * ow), oh * ow);
+                    let indices = std::slice::from_raw_parts_mut(at.get().add(plane * oh * ow), oh * ow);
+                    if of_four {
+                        rows::maxima_of_four(w, ow, x, values, indices);
+                        continue;
+                    }
+                    rows::maxima(&windows, x, T::from_f64(f64::NEG_INFINITY), values, &mut row, indices);
+                }
+            }
+        });
+        Ok((values, indices))
+    })
 }
 
 /// The maxima over windows that divide the plane into `out`, and their flat indices.
@@ -55,7 +58,7 @@ pub fn adaptive_max_pool2d(x: &Tensor, out: [usize; 2]) -> Result<(Tensor, Tenso
     let cut = |out: usize, size: usize| -> Vec<_> {
         (0..out).map(|i| adaptive_window(i, out, size)).map(|r| (r.start, r.end)).collect()
     };
-    windows(OP, &x, shape, &cut(out[0], shape[2]), &cut(out[1], shape[3]), [1, 1])
+    windows(OP, &x, shape, &cut(out[0], shape[2]), &cut(out[1], shape[3]))
 }
 
 /// Maxima over the windows `rows x cols`, each a start and an end.
@@ -65,7 +68,6 @@ fn windows(
     [n, c, h, w]: [usize; 4],
     rows: &[(usize, usize)],
     cols: &[(usize, usize)],
-    dilation: [usize; 2],
 ) -> Result<(Tensor, Tensor)> {
     let (oh, ow) = (rows.len(), cols.len());
     for_float_types!(op, x.dtype(), T => {
@@ -80,7 +82,7 @@ fn windows(
                         let x = from.get().add(plane * h * w).cast_const();
                         let values = std::slice::from_raw_parts_mut(to.get().add(plane * oh * ow), oh * ow);
                         let indices = std::slice::from_raw_parts_mut(at.get().add(plane * oh * ow), oh * ow);
-                        plane_windows(x, w, rows, cols, dilation, values, indices);
+                        plane_windows(x, w, rows, cols, values, indices);
                     }
                 }
             });
@@ -96,18 +98,17 @@ unsafe fn plane_windows<T: Float>(
     width: usize,
     rows: &[(usize, usize)],
     cols: &[(usize, usize)],
-    dilation: [usize; 2],
     values: &mut [T],
     indices: &mut [i64],
 ) {
     let out = values.iter_mut().zip(indices);
     for ((value, index), (i, j)) in out.zip(rows.iter().flat_map(|r| cols.iter().map(move |c| (r, c)))) {
-        let (mut best, mut at) = (T::LOWEST, NOTHING);
+        let (mut best, mut at) = (T::from_f64(f64::NEG_INFINITY), NOTHING);
         if i.0 < i.1 && j.0 < j.1 {
             at = (i.0 * width + j.0) as i64;
         }
-        for y in (i.0..i.1).step_by(dilation[0]) {
-            for x_at in (j.0..j.1).step_by(dilation[1]) {
+        for y in i.0..i.1 {
+            for x_at in j.0..j.1 {
                 let v = *x.add(y * width + x_at);
                 #[allow(clippy::eq_op)]
                 let better = v > best || v != v;

@@ -5,6 +5,7 @@
 
 mod average;
 mod max;
+mod rows;
 
 pub use average::{adaptive_avg_pool2d, adaptive_avg_pool2d_grad, avg_pool2d, avg_pool2d_grad};
 pub use max::{adaptive_max_pool2d, max_pool2d, max_pool2d_gather, max_pool2d_grad};
@@ -36,6 +37,9 @@ impl PoolSpec {
         }
     }
 }
+
+/// The largest window and adaptive output side: lists of windows stay small.
+const LARGEST: usize = 1 << 26;
 
 fn expect_4d(op: &'static str, shape: &[usize]) -> Result<[usize; 4]> {
     <[usize; 4]>::try_from(shape)
@@ -71,7 +75,7 @@ fn output_size(op: &'static str, shape: [usize; 4], spec: &PoolSpec) -> Result<[
         let size = shape[2 + axis];
         let large = isize::MAX as usize / 8;
         let reach = (k - 1).saturating_mul(d).saturating_add(1);
-        if reach > large || s > large || size > large {
+        if reach > LARGEST || s > large || size > large {
             return Err(Error::value(op, format!("kernel {k} (dilation {d}, stride {s}) is too large")));
         }
         if p > reach / 2 {
@@ -115,7 +119,7 @@ fn adaptive_checks(op: &'static str, shape: [usize; 4], out: [usize; 2]) -> Resu
         let [_, _, h, w] = shape;
         return Err(Error::shape(op, format!("expected an input with a height and a width, got {h}x{w}")));
     }
-    if out.iter().any(|&o| o > u32::MAX as usize) || shape.iter().any(|&s| s > u32::MAX as usize) {
+    if out.iter().any(|&o| o > LARGEST) || shape.iter().any(|&s| s > u32::MAX as usize) {
         return Err(Error::value(op, format!("output size {out:?} is too large")));
     }
     checked_numel(op, &[shape[0], shape[1], out[0], out[1]])?;

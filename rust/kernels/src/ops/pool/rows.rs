@@ -1,0 +1,202 @@
+//! Windows of equal size, a tap at a time over a whole row of outputs: branch-free loops over
+//! neighbouring outputs, which vectorise, instead of short loops over each window.
+
+use super::PoolSpec;
+use crate::multiversion;
+use crate::simd::vector::Float;
+use std::ops::Range;
+
+/// The taps along one axis that lie inside the input for some windows, and those windows.
+fn inside(spec: &PoolSpec, axis: usize, size: usize, outputs: usize) -> Vec<(usize, Range<usize>)> {
+    let (s, d, p) = (spec.stride[axis], spec.dilation[axis], spec.padding[axis]);
+    (0..spec.kernel[axis])
+        .map(|tap| {
+            // Window i reads i * s + tap * d - p.
+            let start = p.saturating_sub(tap * d).div_ceil(s);
+            let end = (size + p).saturating_sub(tap * d).div_ceil(s).min(outputs);
+            (tap, start..end)
+        })
+        .filter(|(_, windows)| !windows.is_empty())
+        .collect()
+}
+
+/// A plane's windows, prepared once for all planes.
+pub(super) struct Plane {
+    spec: PoolSpec,
+    width: usize,
+    rows: Vec<(usize, Range<usize>)>,
+    cols: Vec<(usize, Range<usize>)>,
+    out: [usize; 2],
+}
+
+impl Plane {
+    pub fn new(spec: PoolSpec, [h, w]: [usize; 2], out: [usize; 2]) -> Plane {
+        Plane { spec, width: w, rows: inside(&spec, 0, h, out[0]), cols: inside(&spec, 1, w, out[1]), out }
+    }
+
+    /// Where tap (`i`, `j`) of the windows in output row `y` reads: the outputs for which it lies
+    /// inside the input, and the input's elements from the first one's to the last one's.
+    #[inline(always)]
+    fn tap(
+        &self,
+        y: usize,
+        i: &(usize, Range<usize>),
+        j: &(usize, Range<usize>),
+    ) -> (Range<usize>, Range<usize>) {
+        let (s, d, p) = (self.spec.stride, self.spec.dilation, self.spec.padding);
+        let row = y * s[0] + i.0 * d[0] - p[0];
+        let first = row * self.width + j.1.start * s[1] + j.0 * d[1] - p[1];
+        (j.1.clone(), first..first + (j.1.len() - 1) * s[1] + 1)
+    }
+}
+
+/// Runs `$body` with the stride as a constant where it is 1 or 2.
+macro_rules! with_step {
+    ($stride:expr, $step:ident => $body:expr) => {
+        match $stride {
+            1 => {
+                const $step: usize = 1;
+                $body
+            }
+            2 => {
+                const $step: usize = 2;
+                $body
+            }
+            step => {
+                #[allow(non_snake_case)]
+                let $step = step;
+                $body
+            }
+        }
+    };
+}
+
+multiversion! {
+    /// Maxima and their indices. `at` is a row of indices as wide as the floats.
+    pub(super) fn maxima<T: Float>(plane: &Plane, x: &[T], lowest: T, values: &mut [T], at: &mut [i32], indices: &mut [i64]) {
+        let [_, ow] = plane.out;
+        for (y, (values, indices)) in values.chunks_exact_mut(ow).zip(indices.chunks_exact_mut(ow)).enumerate() {
+            values.fill(lowest);
+            // The first tap inside stands where nothing is larger; -1 where there is none.
+            at.fill(-1);
+            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
+                for j in &plane.cols {
+                    let (cols, reads) = plane.tap(y, i, j);
+                    let first = reads.start;
+                    let x = &x[reads];
+                    let (values, at) = (&mut values[cols.clone()], &mut at[cols]);
+                    with_step!(plane.spec.stride[1], STEP => {
+                        for (o, (best, at)) in values.iter_mut().zip(at.iter_mut()).enumerate() {
+                            // SAFETY: the slice reaches to the last output's element.
+                            let v = unsafe { *x.get_unchecked(o * STEP) };
+                            #[allow(clippy::eq_op)]
+                            let better = (v > *best) | (v != v) | (*at < 0);
+                            *best = if better { v } else { *best };
+                            *at = if better { (first + o * STEP) as i32 } else { *at };
+                        }
+                    });
+                }
+            }
+            for (index, &at) in indices.iter_mut().zip(at.iter()) {
+                *index = at as i64;
+            }
+        }
+    }
+}
+
+/// Keeps the larger, or a NaN, with its index.
+#[inline(always)]
+fn larger<T: Float>(best: (T, usize), v: T, at: usize) -> (T, usize) {
+    #[allow(clippy::eq_op)]
+    let better = (v > best.0) | (v != v);
+    (if better { v } else { best.0 }, if better { at } else { best.1 })
+}
+
+multiversion! {
+    /// [`maxima`] of windows of two by two side by side, all inside the input.
+    pub(super) fn maxima_of_four<T: Float>(width: usize, ow: usize, x: &[T], values: &mut [T], indices: &mut [i64]) {
+        for (y, (values, indices)) in values.chunks_exact_mut(ow).zip(indices.chunks_exact_mut(ow)).enumerate() {
+            let first = 2 * y * width;
+            let (top, bottom) = (&x[first..first + 2 * ow], &x[first + width..first + width + 2 * ow]);
+            let pairs = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+            for (o, ((value, index), (a, b))) in values.iter_mut().zip(indices).zip(pairs).enumerate() {
+                let at = first + 2 * o;
+                let best = larger((a[0], at), a[1], at + 1);
+                let best = larger(best, b[0], at + width);
+                let best = larger(best, b[1], at + width + 1);
+                (*value, *index) = (best.0, best.1 as i64);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Sums over windows.
+    pub(super) fn sums<T: Float>(plane: &Plane, x: &[T], out: &mut [T]) {
+        for (y, out) in out.chunks_exact_mut(plane.out[1]).enumerate() {
+            out.fill(T::default());
+            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
+                for j in &plane.cols {
+                    let (cols, reads) = plane.tap(y, i, j);
+                    let x = &x[reads];
+                    with_step!(plane.spec.stride[1], STEP => {
+                        for (o, sum) in out[cols].iter_mut().enumerate() {
+                            // SAFETY: the slice reaches to the last output's element.
+                            *sum += unsafe { *x.get_unchecked(o * STEP) };
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Adds each window's share to its inputs: the adjoint of [`sums`].
+    pub(super) fn spread<T: Float>(plane: &Plane, shares: &[T], dx: &mut [T]) {
+        dx.fill(T::default());
+        for (y, shares) in shares.chunks_exact(plane.out[1]).enumerate() {
+            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
+                for j in &plane.cols {
+                    let (cols, reads) = plane.tap(y, i, j);
+                    let dx = &mut dx[reads];
+                    with_step!(plane.spec.stride[1], STEP => {
+                        for (o, &share) in shares[cols].iter().enumerate() {
+                            // SAFETY: the slice reaches to the last output's element.
+                            unsafe { *dx.get_unchecked_mut(o * STEP) += share };
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// The sum of a slice: blocks of lanes, whose totals are added in order.
+    pub(super) fn sum<T: Float>(x: &[T]) -> T {
+        let mut total = T::default();
+        for block in x.chunks(1024) {
+            let mut lanes = [T::default(); 32];
+            let chunks = block.chunks_exact(32);
+            for (lane, &v) in lanes.iter_mut().zip(chunks.remainder()) {
+                *lane = v;
+            }
+            for chunk in chunks {
+                for (lane, &v) in lanes.iter_mut().zip(chunk) {
+                    *lane += v;
+                }
+            }
+            let mut width = 16;
+            while width > 0 {
+                for i in 0..width {
+                    let other = lanes[i + width];
+                    lanes[i] += other;
+                }
+                width /= 2;
+            }
+            total += lanes[0];
+        }
+        total
+    }
+}

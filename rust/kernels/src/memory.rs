@@ -243,7 +243,7 @@ mod tests {
     fn size_classes_waste_at_most_an_eighth() {
         for bytes in [1, 64, 65, 40_000, 65_536, 65_537, 1_000_003, 51 << 20] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % ALIGN == 0);
+            assert!(class >= bytes && class.is_multiple_of(ALIGN));
             assert!(bytes < 1024 || class as f64 <= bytes as f64 * 1.126, "{bytes} -> {class}");
             assert_eq!(size_class(class), class);
         }

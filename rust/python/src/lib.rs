@@ -1,6 +1,7 @@
 //! Python's view of the kernels: the `lectorium._core` module. One line a function, no logic.
 
 mod args;
+mod dlpack;
 mod door;
 mod dtype;
 mod elementwise;
@@ -40,5 +41,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     linear::register(m)?;
     index::register(m)?;
     exchange::register(m)?;
+    dlpack::register(m)?;
     system::register(m)
 }

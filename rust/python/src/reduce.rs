@@ -69,6 +69,7 @@ fn norm_p<'py>(py: Python<'py>, x: T, p: f64, dim: Axes, keepdim: bool) -> Out<'
 }
 
 #[pyfunction]
+#[pyo3(signature = (x, dim=Axes(Vec::new())))]
 fn count_nonzero<'py>(py: Python<'py>, x: T, dim: Axes) -> Out<'py> {
     run1(py, x.0.numel(), || reduce::count_nonzero(&x.0, &dim.0))
 }

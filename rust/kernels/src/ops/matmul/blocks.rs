@@ -125,7 +125,8 @@ impl<'a, T: GemmElement> Call<'a, T> {
         let padded = cols.len().next_multiple_of(nr);
         // Few columns do not pay for packing A, unless its rows fall on the same lines of the cache.
         let strided = self.a.strided();
-        let crowded = |a: &Strided<T>| a.k == 1 && (a.line.unsigned_abs() * size_of::<T>()) % 2048 == 0;
+        let crowded =
+            |a: &Strided<T>| a.k == 1 && (a.line.unsigned_abs() * size_of::<T>()).is_multiple_of(2048);
         let in_place = strided.filter(|a| {
             let width = panels.len() * nr;
             width <= 2 * nr || (width <= PACK_A_FROM && !(crowded(a) && rows.len() > 4))

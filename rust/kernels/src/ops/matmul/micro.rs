@@ -2,7 +2,7 @@
 //! every instruction set (`micro_*.rs`).
 
 use super::GemmElement;
-use super::gemm::KC;
+use super::micro_vectors::Dots;
 
 /// A vector register of one instruction set.
 ///
@@ -217,250 +217,14 @@ pub(super) unsafe fn apply<T: GemmElement>(e: &Epilogue<T>, i: usize, row: *mut 
     }
 }
 
-/// Row vector times a matrix whose rows are adjacent in memory, at most CHUNK columns.
-#[inline(always)]
-pub(super) unsafe fn row_times_rows<V: Lanes>(
-    k: usize,
-    n: usize,
-    x: *const V::T,
-    b: *const V::T,
-    ldb: isize,
-    y: *mut V::T,
-) {
-    const ROWS: usize = 8;
-    for j in 0..n {
-        *y.add(j) = V::T::ZERO;
-    }
-    // Blocks of K are summed apart: long sums stay accurate.
-    let mut part = [V::T::ZERO; CHUNK];
-    for start in (0..k).step_by(KC) {
-        let end = k.min(start + KC);
-        part[..n].fill(V::T::ZERO);
-        for p in (start..end).step_by(ROWS) {
-            let (x, b) = (x.add(p), b.wrapping_offset(p as isize * ldb));
-            match end - p {
-                0..ROWS => {
-                    for r in 0..end - p {
-                        add_rows::<V, 1>(
-                            n,
-                            x.add(r),
-                            b.wrapping_offset(r as isize * ldb),
-                            ldb,
-                            part.as_mut_ptr(),
-                        );
-                    }
-                }
-                _ => add_rows::<V, ROWS>(n, x, b, ldb, part.as_mut_ptr()),
-            }
-        }
-        for j in 0..n {
-            *y.add(j) += part[j];
-        }
-    }
-}
-
-/// `y += x[r] * row r` for a few rows.
-#[inline(always)]
-unsafe fn add_rows<V: Lanes, const ROWS: usize>(
-    n: usize,
-    x: *const V::T,
-    b: *const V::T,
-    ldb: isize,
-    y: *mut V::T,
-) {
-    let full = n - n % V::LANES;
-    let mut xs = [V::zero(); ROWS];
-    for r in 0..ROWS {
-        xs[r] = V::splat(*x.add(r));
-    }
-    for j in (0..full).step_by(V::LANES) {
-        let mut sum = V::load_all(y.add(j));
-        for r in 0..ROWS {
-            sum = sum.mul_add(xs[r], V::load_all(b.offset(r as isize * ldb).add(j)));
-        }
-        sum.store_all(y.add(j));
-    }
-    for j in full..n {
-        for r in 0..ROWS {
-            *y.add(j) += *x.add(r) * *b.offset(r as isize * ldb).add(j);
-        }
-    }
-}
-
-/// Vectors of a dot product summed before they join its total.
-const BLOCK_OF_LANES: usize = 128;
-/// Columns that [`row_times_rows`] takes at most.
-pub(super) const CHUNK: usize = 256;
-
-/// Dot products of `m` rows with `n` columns, both adjacent in memory along K.
-#[derive(Clone, Copy)]
-pub(super) struct Dots<T> {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    pub x: *const T,
-    pub ldx: isize,
-    pub b: *const T,
-    pub ldb: isize,
-    pub y: *mut T,
-    pub ldy: usize,
-}
-
-/// Rows by four columns at a time; every sum is the same however they are grouped.
-#[inline(always)]
-pub(super) unsafe fn dots<V: Lanes>(d: &Dots<V::T>) {
-    let mut j = 0;
-    while j < d.n {
-        let mut part = Dots { b: d.b.wrapping_offset(j as isize * d.ldb), y: d.y.add(j), ..*d };
-        let wide = d.n - j >= 4;
-        let mut i = 0;
-        while i < d.m {
-            part.x = d.x.wrapping_offset(i as isize * d.ldx);
-            part.y = d.y.add(i * d.ldy + j);
-            let rows = (d.m - i).min(4);
-            match (rows, wide) {
-                (4, true) => dots_tile::<V, 4, 4>(&part),
-                (3, true) => dots_tile::<V, 3, 4>(&part),
-                (2, true) => dots_tile::<V, 2, 4>(&part),
-                (1, true) => dots_tile::<V, 1, 4>(&part),
-                (4, false) => dots_tile::<V, 4, 1>(&part),
-                (3, false) => dots_tile::<V, 3, 1>(&part),
-                (2, false) => dots_tile::<V, 2, 1>(&part),
-                _ => dots_tile::<V, 1, 1>(&part),
-            }
-            i += rows;
-        }
-        j += if wide { 4 } else { 1 };
-    }
-}
-
-#[inline(always)]
-unsafe fn dots_tile<V: Lanes, const ROWS: usize, const COLS: usize>(d: &Dots<V::T>) {
-    let mut total = [[V::zero(); COLS]; ROWS];
-    let full = d.k - d.k % V::LANES;
-    let mut p = 0;
-    while p < full {
-        // A block's sum is added to the total: long sums stay accurate.
-        let end = full.min(p + BLOCK_OF_LANES * V::LANES);
-        let mut acc = [[V::zero(); COLS]; ROWS];
-        while p < end {
-            let mut x = [V::zero(); ROWS];
-            for r in 0..ROWS {
-                x[r] = V::load_all(d.x.offset(r as isize * d.ldx).add(p));
-            }
-            for c in 0..COLS {
-                let b = V::load_all(d.b.offset(c as isize * d.ldb).add(p));
-                for r in 0..ROWS {
-                    acc[r][c] = acc[r][c].mul_add(x[r], b);
-                }
-            }
-            p += V::LANES;
-        }
-        for r in 0..ROWS {
-            for c in 0..COLS {
-                total[r][c] = total[r][c].add(acc[r][c]);
-            }
-        }
-    }
-    for r in 0..ROWS {
-        for c in 0..COLS {
-            let mut lanes = [V::T::ZERO; 16];
-            total[r][c].store_all(lanes.as_mut_ptr());
-            let mut width = V::LANES;
-            while width > 1 {
-                width /= 2;
-                for l in 0..width {
-                    lanes[l] += lanes[l + width];
-                }
-            }
-            let mut tail = V::T::ZERO;
-            for p in full..d.k {
-                tail += *d.x.offset(r as isize * d.ldx).add(p) * *d.b.offset(c as isize * d.ldb).add(p);
-            }
-            *d.y.add(r * d.ldy + c) = lanes[0] + tail;
-        }
-    }
-}
-
-/// Packs `n` lines by `kc` positions into a panel of `width`; lines that are missing become zeros.
-#[inline(always)]
-pub(super) unsafe fn pack<V: Lanes>(
-    from: *const V::T,
-    line: isize,
-    k: isize,
-    n: usize,
-    kc: usize,
-    width: usize,
-    out: *mut V::T,
-) {
-    let block = V::BLOCK;
-    if n < width {
-        std::ptr::write_bytes(out, 0, kc * width);
-    }
-    if line == 1 {
-        let full = n - n % V::LANES;
-        let mask = V::mask(n - full);
-        for p in 0..kc {
-            let (from, to) = (from.wrapping_offset(p as isize * k), out.add(p * width));
-            let mut l = 0;
-            while l < full {
-                V::load_all(from.add(l)).store_all(to.add(l));
-                l += V::LANES;
-            }
-            if l == n {
-                continue;
-            }
-            if V::MASKED {
-                V::load(from.add(l), mask).store(to.add(l), mask, n - l);
-            } else {
-                while l < n {
-                    *to.add(l) = *from.add(l);
-                    l += 1;
-                }
-            }
-        }
-        return;
-    }
-    // Squares of BLOCK. Enough lines: the last squares overlap those before them. Fewer lines: they are
-    // repeated, and what is written too far is overwritten by the rows that follow.
-    let mut done = 0;
-    if k == 1 && kc >= block && n >= block {
-        for l in (0..n).step_by(block) {
-            let first = l.min(n - block);
-            let lines = lines_of(from, line, first, n);
-            for p in (0..kc).step_by(block) {
-                let at = p.min(kc - block);
-                V::transpose(lines.map(|l| l.wrapping_add(at)), out.add(at * width + first), width);
-            }
-        }
-        done = kc;
-    } else if k == 1 && n == width {
-        let lines = lines_of(from, line, 0, n);
-        while done + block <= kc && (done + block - 1) * width + block <= kc * width {
-            V::transpose(lines.map(|l| l.wrapping_add(done)), out.add(done * width), width);
-            done += block;
-        }
-    }
-    for l in 0..n {
-        let from = from.wrapping_offset(l as isize * line);
-        for p in done..kc {
-            *out.add(p * width + l) = *from.wrapping_offset(p as isize * k);
-        }
-    }
-}
-
-/// Eight lines from `first` on, the last of the `n` repeated.
-#[inline(always)]
-fn lines_of<T>(from: *const T, line: isize, first: usize, n: usize) -> [*const T; 8] {
-    std::array::from_fn(|i| from.wrapping_offset((first + i).min(n - 1) as isize * line))
-}
-
 /// The functions of one level for one element type, and their table.
 macro_rules! micro_kernels {
     ($module:ident, $T:ty, $V:ty, $nr:expr, [$($m:literal)*] $(, $feature:literal)?) => {
         pub(in crate::ops::matmul) mod $module {
             use super::*;
-            use crate::ops::matmul::micro::{self, Dots, Kernel, Lanes, Tile};
+            use crate::ops::matmul::micro::{self, Kernel, Lanes, Tile};
+            use crate::ops::matmul::micro_vectors::{self, Dots};
+            use crate::ops::matmul::micro_pack;
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn tile<const MR: usize, const NV: usize, const PACKED: bool>(t: &Tile<$T>) {
@@ -468,15 +232,15 @@ macro_rules! micro_kernels {
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn row_times_rows(k: usize, n: usize, x: *const $T, b: *const $T, ldb: isize, y: *mut $T) {
-                micro::row_times_rows::<$V>(k, n, x, b, ldb, y)
+                micro_vectors::row_times_rows::<$V>(k, n, x, b, ldb, y)
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn dots(d: &Dots<$T>) {
-                micro::dots::<$V>(d)
+                micro_vectors::dots::<$V>(d)
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn pack(from: *const $T, line: isize, k: isize, n: usize, kc: usize, width: usize, out: *mut $T) {
-                micro::pack::<$V>(from, line, k, n, kc, width, out)
+                micro_pack::pack::<$V>(from, line, k, n, kc, width, out)
             }
 
             /// By rows; then narrow strided, narrow packed, wide strided, wide packed.

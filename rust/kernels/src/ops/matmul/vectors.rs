@@ -2,7 +2,8 @@
 
 use super::GemmElement;
 use super::blocks::Call;
-use super::micro::{self, CHUNK, Dots, Tile};
+use super::micro::{self, Tile};
+use super::micro_vectors::{CHUNK, Dots};
 use super::pack::Strided;
 use crate::memory::{self, Block};
 use crate::parallel::{SendPtr, for_each};

@@ -91,8 +91,10 @@ impl<'a> Odometer<'a> {
         let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, axes.len());
         let (mut rest, mut offset) = (position, 0isize);
         for i in (0..axes.len()).rev() {
-            index[i] = rest % axes[i].0;
-            rest /= axes[i].0;
+            // An empty axis has no position: nothing is read there.
+            let size = axes[i].0.max(1);
+            index[i] = rest % size;
+            rest /= size;
             offset += index[i] as isize * axes[i].1;
         }
         Odometer { axes, index, offset }

@@ -29,7 +29,7 @@ fn lines(x: &Tensor, axis: usize, f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let (shape, mut out) = (x.shape(), values(x));
     let inner: usize = shape[axis + 1..].iter().product();
     let n = shape[axis];
-    for start in (0..out.len()).filter(|i| i / inner % n == 0) {
+    for start in (0..out.len()).filter(|i| (i / inner).is_multiple_of(n)) {
         let line: Vec<f64> = (0..n).map(|i| out[start + i * inner]).collect();
         for (i, v) in f(&line).into_iter().enumerate() {
             out[start + i * inner] = v;

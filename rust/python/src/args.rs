@@ -43,7 +43,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Number {
         }
         if obj.cast::<PyInt>().is_ok() {
             let value: i64 = obj.extract().map_err(|_| {
-                PyOverflowError::new_err(format!("the integer {} does not fit in int64", obj.to_string()))
+                PyOverflowError::new_err(format!("the integer {} does not fit in int64", *obj))
             })?;
             return Ok(Number(Scalar::Int(value)));
         }

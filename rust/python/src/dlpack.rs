@@ -277,7 +277,7 @@ unsafe fn describe(py: Python<'_>, raw: &RawTensor) -> PyResult<(DType, Layout, 
         )));
     }
     let first = (raw.data as usize).wrapping_add(raw.byte_offset as usize);
-    if first % size != 0 {
+    if !first.is_multiple_of(size) {
         return Err(refuse(format!(
             "the memory is not aligned to its elements of {size} bytes; share a copy"
         )));

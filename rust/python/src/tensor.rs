@@ -201,7 +201,7 @@ impl PyTensor {
     }
     #[getter]
     fn is_leaf(&self, py: Python<'_>) -> bool {
-        self.node.is_none() && !(self.wants_grad(py) && !self.requires_grad)
+        self.node.is_none() && (self.requires_grad || !self.wants_grad(py))
     }
     #[getter]
     fn get_grad(&self, py: Python<'_>) -> Option<Py<PyAny>> {

@@ -280,13 +280,16 @@ impl BasicIndex {
     }
 }
 
+/// The index tensor of each axis, None for a whole axis.
+type Advanced<'py> = Vec<Option<Bound<'py, PyTensor>>>;
+
 /// Splits an index into its basic part and, if there is one, the advanced part: a list with a
 /// tensor for each indexed axis of the basic result and None for the others.
 #[pyfunction]
 pub fn parse_index<'py>(
     x: &Bound<'py, PyTensor>,
     index: &Bound<'py, PyAny>,
-) -> PyResult<(BasicIndex, Option<Vec<Option<Bound<'py, PyTensor>>>>)> {
+) -> PyResult<(BasicIndex, Option<Advanced<'py>>)> {
     let py = x.py();
     let inner = x.borrow().inner.clone();
     let single;
@@ -404,7 +407,7 @@ fn dtype_i64(py: Python<'_>) -> PyResult<Bound<'_, crate::dtype::PyDType>> {
 /// First index, length and step. Negative steps are allowed: they are views too.
 fn slice_parts(slice: &Bound<'_, PySlice>, size: usize) -> PyResult<(usize, usize, isize)> {
     let parts = slice.indices(size as isize)?;
-    Ok((parts.start.max(0) as usize, parts.slicelength as usize, parts.step))
+    Ok((parts.start.max(0) as usize, parts.slicelength, parts.step))
 }
 
 /// The view that a basic index selects.

@@ -8,12 +8,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
 /// float32 or float64, with its vectors.
 pub trait Float:
-    Element
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + AddAssign
+    Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + AddAssign
 {
     #[cfg(target_arch = "x86_64")]
     type Avx512: Vector<Elem = Self>;
@@ -202,12 +197,32 @@ mod x86 {
         };
     }
     avx512!(
-        f32, __m512, __mmask16, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps,
-        _mm512_fmadd_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_reduce_add_ps
+        f32,
+        __m512,
+        __mmask16,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_fmadd_ps,
+        _mm512_mask_loadu_ps,
+        _mm512_mask_storeu_ps,
+        _mm512_reduce_add_ps
     );
     avx512!(
-        f64, __m512d, __mmask8, 8, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_add_pd,
-        _mm512_fmadd_pd, _mm512_mask_loadu_pd, _mm512_mask_storeu_pd, _mm512_reduce_add_pd
+        f64,
+        __m512d,
+        __mmask8,
+        8,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_add_pd,
+        _mm512_fmadd_pd,
+        _mm512_mask_loadu_pd,
+        _mm512_mask_storeu_pd,
+        _mm512_reduce_add_pd
     );
 
     macro_rules! avx2 {
@@ -271,11 +286,33 @@ mod x86 {
         };
     }
     avx2!(
-        f32, __m256, 8, i32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps,
-        _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_blendv_ps, _mm256_castsi256_ps
+        f32,
+        __m256,
+        8,
+        i32,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_fmadd_ps,
+        _mm256_maskload_ps,
+        _mm256_maskstore_ps,
+        _mm256_blendv_ps,
+        _mm256_castsi256_ps
     );
     avx2!(
-        f64, __m256d, 4, i64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd,
-        _mm256_maskload_pd, _mm256_maskstore_pd, _mm256_blendv_pd, _mm256_castsi256_pd
+        f64,
+        __m256d,
+        4,
+        i64,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        _mm256_add_pd,
+        _mm256_fmadd_pd,
+        _mm256_maskload_pd,
+        _mm256_maskstore_pd,
+        _mm256_blendv_pd,
+        _mm256_castsi256_pd
     );
 }

@@ -195,20 +195,32 @@ pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
     match pass {
         _ if g.cg == 1 && g.og <= 4 && g.spec.groups > 1 => Algorithm::Depthwise,
         Pass::Forward | Pass::InputGrad if g.is_pointwise() => Algorithm::Pointwise,
-        Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
+        // Forming a panel of patches has to pay off over a few rows of weights.
+        Pass::Forward if small && g.og >= IMPLICIT_ROWS && g.oh * g.ow >= IMPLICIT_PIXELS => {
+            Algorithm::ImplicitGemm
+        }
         // As a convolution of the output's gradient, with a window at every input: only where that
         // does not do many more products than there are.
-        Pass::InputGrad if small && g.h * g.w >= IMPLICIT_PIXELS && g.input_grad_geometry().is_some() => {
-            if g.h * g.w * 2 <= g.oh * g.ow * 3 { Algorithm::ImplicitGemm } else { Algorithm::Scatter }
+        Pass::InputGrad
+            if small
+                && g.cg >= IMPLICIT_ROWS
+                && g.h * g.w >= IMPLICIT_PIXELS
+                && g.h * g.w * 2 <= g.oh * g.ow * 3
+                && g.input_grad_geometry().is_some() =>
+        {
+            Algorithm::ImplicitGemm
         }
-        Pass::InputGrad if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::Scatter,
+        Pass::InputGrad if small && g.spec.stride != [1, 1] && g.oh * g.ow >= IMPLICIT_PIXELS => {
+            Algorithm::Scatter
+        }
         Pass::WeightGrad if small => Algorithm::OuterProduct,
         _ => Algorithm::Lowered,
     }
 }
 
-/// Bounds of the implicit product: bytes of a group's weights, and pixels of a plane.
+/// Bounds of the implicit product: bytes of a group's weights, rows of weights, pixels of a plane.
 const IMPLICIT_WEIGHTS: usize = 512 * 1024;
+const IMPLICIT_ROWS: usize = 3;
 const IMPLICIT_PIXELS: usize = 24;
 
 /// Carries the first error out of parallel tasks.

@@ -2,7 +2,7 @@
 //! its taps are multiplied in place, pixels in the vectors' lanes.
 
 use super::implicit_gemm::Weights;
-use super::panel::Source;
+use super::source::Source;
 use super::{Failure, Geometry};
 use crate::error::Result;
 use crate::parallel::{SendPtr, for_each, for_ranges};

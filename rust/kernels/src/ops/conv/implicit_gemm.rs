@@ -2,7 +2,8 @@
 //! vectors of pixels at a time, in the first-level cache. Any stride, padding and dilation; made
 //! for small weights and planes of many pixels.
 
-use super::panel::{CHUNK, Runs, Source, Tile, even_blocks, tile_size};
+use super::panel::{CHUNK, Runs, Tile, even_blocks, tile_size};
+use super::source::Source;
 use super::{Failure, Geometry};
 use crate::error::Result;
 use crate::memory;

@@ -4,163 +4,26 @@
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
 mod depthwise;
+mod geometry;
 mod implicit_gemm;
 mod lowered;
 mod outer;
 mod panel;
 mod patches;
 mod scatter;
+mod source;
 
+pub use geometry::ConvSpec;
+
+use self::geometry::Geometry;
 use self::implicit_gemm::Weights;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::for_float_types;
-use crate::layout::checked_numel;
 use crate::memory::{self, Block};
 use crate::ops::copy;
 use crate::tensor::Tensor;
 use std::sync::Mutex;
-
-/// How the window moves: `[vertical, horizontal]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvSpec {
-    pub stride: [usize; 2],
-    pub padding: [usize; 2],
-    pub dilation: [usize; 2],
-    pub groups: usize,
-}
-
-impl Default for ConvSpec {
-    fn default() -> ConvSpec {
-        ConvSpec { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
-    }
-}
-
-/// The sizes of one convolution, checked: every pass computes from these.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Geometry {
-    pub n: usize,
-    pub c: usize,
-    pub h: usize,
-    pub w: usize,
-    pub o: usize,
-    pub kh: usize,
-    pub kw: usize,
-    pub oh: usize,
-    pub ow: usize,
-    /// Input and output channels of one group.
-    pub cg: usize,
-    pub og: usize,
-    pub spec: ConvSpec,
-}
-
-impl Geometry {
-    fn new(op: &'static str, x: &[usize], w: &[usize], spec: ConvSpec) -> Result<Geometry> {
-        let (&[n, c, h, width], &[o, cg, kh, kw]) = (x, w) else {
-            let (name, shape) = if x.len() == 4 { ("a weight", w) } else { ("an input", x) };
-            return Err(Error::shape(op, format!("expected {name} with 4 axes, got {shape:?}")));
-        };
-        let ConvSpec { stride, padding, dilation, groups } = spec;
-        if stride.contains(&0) || dilation.contains(&0) || groups == 0 {
-            let (name, value) = match () {
-                _ if stride.contains(&0) => ("stride", format!("{stride:?}")),
-                _ if dilation.contains(&0) => ("dilation", format!("{dilation:?}")),
-                _ => ("groups", "0".to_string()),
-            };
-            return Err(Error::value(op, format!("{name} must be positive, got {value}")));
-        }
-        if kh == 0 || kw == 0 {
-            return Err(Error::shape(op, format!("kernel {kh}x{kw} is empty; expected at least 1x1")));
-        }
-        if cg.checked_mul(groups) != Some(c) {
-            let expected = cg.saturating_mul(groups);
-            return Err(Error::shape(
-                op,
-                format!("input has {c} channels, weight expects {expected} (groups={groups})"),
-            ));
-        }
-        if !o.is_multiple_of(groups) {
-            return Err(Error::shape(
-                op,
-                format!("weight has {o} output channels, expected a multiple of groups={groups}"),
-            ));
-        }
-        let out = |axis: usize, size: usize, k: usize| -> Result<usize> {
-            let huge =
-                || Error::value(op, format!("padding {padding:?} or dilation {dilation:?} is too large"));
-            let padded = padding[axis].checked_mul(2).and_then(|p| p.checked_add(size)).ok_or_else(huge)?;
-            let reach =
-                (k - 1).checked_mul(dilation[axis]).and_then(|r| r.checked_add(1)).ok_or_else(huge)?;
-            // Offsets into the padded input are computed in isize.
-            if padded > isize::MAX as usize / 4 || reach > isize::MAX as usize / 4 {
-                return Err(huge());
-            }
-            if reach > padded {
-                let d = if dilation[0] == dilation[1] {
-                    format!("{}", dilation[0])
-                } else {
-                    format!("{dilation:?}")
-                };
-                let (ph, pw) = (
-                    h.saturating_add(padding[0].saturating_mul(2)),
-                    width.saturating_add(padding[1].saturating_mul(2)),
-                );
-                return Err(Error::shape(
-                    op,
-                    format!(
-                        "kernel {kh}x{kw} (dilation {d}) does not fit the padded input {ph}x{pw}; \
-                         use a smaller kernel or more padding"
-                    ),
-                ));
-            }
-            Ok((padded - reach) / stride[axis] + 1)
-        };
-        let (oh, ow) = (out(0, h, kh)?, out(1, width, kw)?);
-        checked_numel(op, &[n, o, oh, ow])?;
-        checked_numel(op, x)?;
-        checked_numel(op, w)?;
-        Ok(Geometry { n, c, h, w: width, o, kh, kw, oh, ow, cg, og: o / groups, spec })
-    }
-
-    pub fn output(&self) -> [usize; 4] {
-        [self.n, self.o, self.oh, self.ow]
-    }
-
-    /// One tap, no padding, no steps: the patches are the image.
-    pub fn is_pointwise(&self) -> bool {
-        [self.kh, self.kw] == [1, 1] && self.spec.stride == [1, 1] && self.spec.padding == [0, 0]
-    }
-
-    /// The input's gradient as a convolution of the output's: with stride one, and where the
-    /// window reaches at least as far as the padding.
-    pub fn input_grad_geometry(&self) -> Option<Geometry> {
-        let ConvSpec { stride, padding, dilation, groups } = self.spec;
-        let reach = [(self.kh - 1) * dilation[0], (self.kw - 1) * dilation[1]];
-        if stride != [1, 1] || reach[0] < padding[0] || reach[1] < padding[1] {
-            return None;
-        }
-        let padding = [reach[0] - padding[0], reach[1] - padding[1]];
-        Some(Geometry {
-            c: self.o,
-            h: self.oh,
-            w: self.ow,
-            o: self.c,
-            oh: self.h,
-            ow: self.w,
-            cg: self.og,
-            og: self.cg,
-            spec: ConvSpec { stride, padding, dilation, groups },
-            ..*self
-        })
-    }
-
-    /// Multiplications of one pass.
-    pub fn work(&self) -> usize {
-        [self.n, self.o, self.oh, self.ow, self.cg, self.kh, self.kw]
-            .iter()
-            .fold(1, |a, &b| a.saturating_mul(b))
-    }
-}
 
 /// The ways to compute a convolution; one file each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,20 +58,32 @@ pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
     match pass {
         _ if g.cg == 1 && g.og <= 4 && g.spec.groups > 1 => Algorithm::Depthwise,
         Pass::Forward | Pass::InputGrad if g.is_pointwise() => Algorithm::Pointwise,
-        Pass::Forward if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::ImplicitGemm,
+        // Forming a panel of patches has to pay off over a few rows of weights.
+        Pass::Forward if small && g.og >= IMPLICIT_ROWS && g.oh * g.ow >= IMPLICIT_PIXELS => {
+            Algorithm::ImplicitGemm
+        }
         // As a convolution of the output's gradient, with a window at every input: only where that
         // does not do many more products than there are.
-        Pass::InputGrad if small && g.h * g.w >= IMPLICIT_PIXELS && g.input_grad_geometry().is_some() => {
-            if g.h * g.w * 2 <= g.oh * g.ow * 3 { Algorithm::ImplicitGemm } else { Algorithm::Scatter }
+        Pass::InputGrad
+            if small
+                && g.cg >= IMPLICIT_ROWS
+                && g.h * g.w >= IMPLICIT_PIXELS
+                && g.h * g.w * 2 <= g.oh * g.ow * 3
+                && g.input_grad_geometry().is_some() =>
+        {
+            Algorithm::ImplicitGemm
         }
-        Pass::InputGrad if small && g.oh * g.ow >= IMPLICIT_PIXELS => Algorithm::Scatter,
+        Pass::InputGrad if small && g.spec.stride != [1, 1] && g.oh * g.ow >= IMPLICIT_PIXELS => {
+            Algorithm::Scatter
+        }
         Pass::WeightGrad if small => Algorithm::OuterProduct,
         _ => Algorithm::Lowered,
     }
 }
 
-/// Bounds of the implicit product: bytes of a group's weights, and pixels of a plane.
+/// Bounds of the implicit product: bytes of a group's weights, rows of weights, pixels of a plane.
 const IMPLICIT_WEIGHTS: usize = 512 * 1024;
+const IMPLICIT_ROWS: usize = 3;
 const IMPLICIT_PIXELS: usize = 24;
 
 /// Carries the first error out of parallel tasks.

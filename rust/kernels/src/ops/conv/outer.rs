@@ -1,7 +1,8 @@
 //! The weight's gradient as a sum of outer products over pixels: taps in the vectors' lanes, output
 //! channels in the rows of a register tile that runs over hundreds of pixels.
 
-use super::panel::{CHUNK, Runs, Source, Tile, even_blocks, tile_size};
+use super::panel::{CHUNK, Runs, Tile, even_blocks, tile_size};
+use super::source::Source;
 use super::{Failure, Geometry};
 use crate::error::Result;
 use crate::memory;

@@ -2,7 +2,8 @@
 //! output's gradient, formed in registers and added where the tap lies. It does no more products
 //! than the forward pass, for any stride, padding and dilation.
 
-use super::panel::{CHUNK, Runs, Source, Tile, even_blocks, tile_size};
+use super::panel::{CHUNK, Runs, Tile, even_blocks, tile_size};
+use super::source::Source;
 use super::{Failure, Geometry};
 use crate::error::Result;
 use crate::memory;

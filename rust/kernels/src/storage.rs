@@ -29,8 +29,8 @@ impl fmt::Display for Device {
 }
 
 enum Bytes {
-    /// From the pool.
-    Block(Block),
+    /// From the pool, which may have given more than the `len` bytes asked for.
+    Block { block: Block, len: usize },
     /// Lent by somebody else (NumPy, DLPack), who is kept alive.
     Foreign { ptr: *mut u8, len: usize, writable: bool, _owner: Box<dyn Any + Send + Sync> },
     #[cfg(feature = "gpu")]
@@ -58,7 +58,7 @@ impl Storage {
 
     /// Uninitialised CPU memory from the pool.
     pub fn allocate(op: &'static str, bytes: usize) -> Result<Storage> {
-        Ok(Storage::from_bytes(Bytes::Block(memory::allocate(op, bytes)?), false))
+        Ok(Storage::from_bytes(Bytes::Block { block: memory::allocate(op, bytes)?, len: bytes }, false))
     }
 
     /// Memory lent by `owner`, which is dropped with the storage.
@@ -99,7 +99,7 @@ impl Storage {
     #[inline]
     pub fn ptr(&self) -> *mut u8 {
         match &self.bytes {
-            Bytes::Block(block) => block.as_ptr(),
+            Bytes::Block { block, .. } => block.as_ptr(),
             Bytes::Foreign { ptr, .. } => *ptr,
             #[cfg(feature = "gpu")]
             Bytes::Gpu(_) => std::ptr::null_mut(),
@@ -108,8 +108,7 @@ impl Storage {
 
     pub fn len(&self) -> usize {
         match &self.bytes {
-            Bytes::Block(block) => block.size(),
-            Bytes::Foreign { len, .. } => *len,
+            Bytes::Block { len, .. } | Bytes::Foreign { len, .. } => *len,
             #[cfg(feature = "gpu")]
             Bytes::Gpu(buffer) => buffer.size(),
         }

@@ -319,11 +319,12 @@ pub fn parse_index<'py>(
             item.call_method0("__index__")?
         } else if item.cast::<pyo3::types::PyList>().is_ok() || item.hasattr("__array__")? {
             let made = py.import("lectorium")?.call_method1("tensor", (item,))?;
-            if made.cast::<PyTensor>()?.borrow().inner.numel() == 0 {
-                py.import("lectorium")?.call_method1("tensor", (Vec::<i64>::new(), dtype_i64(py)?))?
-            } else {
-                made
-            }
+            let empty_floats = {
+                let t = made.cast::<PyTensor>()?.borrow();
+                t.inner.numel() == 0 && t.inner.dtype().is_float()
+            };
+            // `[]` says nothing about its type.
+            if empty_floats { made.call_method0("long")? } else { made }
         } else {
             return Err(PyTypeError::new_err(format!(
                 "index: expected an int, slice, None, ..., or a tensor or list of ints or bools, got {}",
@@ -398,10 +399,6 @@ pub fn parse_index<'py>(
         }
     }
     Ok((BasicIndex { steps }, any.then_some(advanced)))
-}
-
-fn dtype_i64(py: Python<'_>) -> PyResult<Bound<'_, crate::dtype::PyDType>> {
-    crate::dtype::object(py, lectorium::DType::I64)
 }
 
 /// First index, length and step. Negative steps are allowed: they are views too.

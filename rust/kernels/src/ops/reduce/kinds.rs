@@ -84,7 +84,8 @@ macro_rules! float_number {
             #[inline(always)]
             fn nan(self) -> bool { self.is_nan() }
             #[inline(always)]
-            fn nonzero(self) -> bool { self != 0.0 }
+            // By bits, all but the sign: arithmetic would take denormals for zero during a kernel.
+            fn nonzero(self) -> bool { self.to_bits() << 1 != 0 }
         }
     )*};
 }
@@ -320,8 +321,9 @@ impl<T: Float> Op for SquaredDistance<T> {
     }
 }
 
-kind!(/// The mean as float64, whatever the element type.
-    WideMean, scale: f64);
+kind!(/// The mean as float64, whatever the element type. A true division: n times x over n is x, so that
+    /// equal numbers have no variance.
+    WideMean, count: f64);
 
 impl<T: Float> Op for WideMean<T> {
     type In = T;
@@ -355,7 +357,7 @@ impl<T: Float> Op for WideMean<T> {
     }
     #[inline(always)]
     fn finish(self, total: f64) -> f64 {
-        total * self.scale
+        total / self.count
     }
 }
 

@@ -221,7 +221,7 @@ pub fn var(x: &Tensor, axes: &[isize], keepdim: bool, correction: f64) -> Result
     let n = plan.count as f64;
     let scale = 1.0 / (n - correction).max(0.0);
     let out = for_float_types!("var", y.dtype(), T => {
-        let mean = reduce("var", WideMean::<T>::new(1.0 / n), &y, &plan, None)?;
+        let mean = reduce("var", WideMean::<T>::new(n), &y, &plan, None)?;
         reduce("var", SquaredDistance::<T>::new(scale), &y, &plan, Some(&mean))?
     });
     returned("var", out, x.dtype())

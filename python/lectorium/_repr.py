@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 from . import _core
 from ._core import Tensor
 
-_OPTIONS: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+_OPTIONS: dict[str, Any] = {
+    "precision": 4,
+    "threshold": 1000,
+    "edgeitems": 3,
+    "linewidth": 80,
+    "sci_mode": None,
+}
 
 
 def set_printoptions(
@@ -96,12 +102,13 @@ def _corner(t: Tensor, short: bool) -> Any:
 def _flat(values: Any) -> list[Any]:
     if not isinstance(values, list):
         return [] if values is None else [values]
-    return [v for part in values for v in _flat(part)]
+    return [v for part in cast("list[Any]", values) for v in _flat(part)]
 
 
-def _lines(values: Any, form: _Format, indent: int) -> str:
-    if not isinstance(values, list):
-        return form(values)
+def _lines(nested: Any, form: _Format, indent: int) -> str:
+    if not isinstance(nested, list):
+        return form(nested)
+    values = cast("list[Any]", nested)
     if not values:
         return "[]"
     if not any(isinstance(v, list) for v in values):
@@ -112,7 +119,7 @@ def _lines(values: Any, form: _Format, indent: int) -> str:
     depth = 1
     inner = next(v for v in values if v is not None)
     while isinstance(inner, list) and inner and isinstance(inner[0], list):
-        depth, inner = depth + 1, inner[0]
+        depth, inner = depth + 1, cast(Any, inner[0])
     gap = "," + "\n" * depth + " " * (indent + 1)
     return "[" + gap.join("..." if v is None else _lines(v, form, indent + 1) for v in values) + "]"
 

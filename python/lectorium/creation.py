@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from . import _core
 from ._core import Tensor, dtype as DType, get_default_dtype, set_default_dtype as _set_default_dtype
 from .device import device as Device
-from .random import Generator, default_generator
 
 
-def _finish(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
+def finish(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
+    """The tensor on ``device``, asking for gradients or not."""
     if device is not None and Device(device).type == "gpu":
         t = _core.to_gpu(t)
     if requires_grad:
@@ -20,12 +20,12 @@ def _finish(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
     return t
 
 
-def _size(name: str, size: tuple[Any, ...]) -> list[int]:
+def sizes(name: str, size: tuple[Any, ...]) -> list[int]:
     """``f(2, 3)`` and ``f((2, 3))``."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         if not isinstance(size[0], (tuple, list)):
             raise TypeError(f"{name}: sizes must be ints, got {type(size[0]).__name__}")
-        size = tuple(size[0])
+        size = tuple(cast("tuple[Any, ...] | list[Any]", size[0]))
     for d in size:
         if not hasattr(d, "__index__"):
             raise TypeError(f"{name}: sizes must be ints, got {type(d).__name__} in {size}")
@@ -44,7 +44,9 @@ def set_default_dtype(d: DType) -> None:
     _set_default_dtype(d)
 
 
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor with a copy of ``data``: a number, (nested) lists, a NumPy array or a tensor.
 
     Floats become the default dtype, ints int64, bools bool; a NumPy array keeps its type.
@@ -56,24 +58,25 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     """
     if isinstance(data, Tensor):
         made = _core.clone(data) if data.is_cpu else _core.to_cpu(data)
-        return _finish(_core.cast(made, dtype or data.dtype), device, requires_grad)
+        return finish(_core.cast(made, dtype or data.dtype), device, requires_grad)
     if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
         made = _core.clone(from_numpy(data))
     elif isinstance(data, (bool, int, float)):
-        made = _core.full([], data, dtype or _natural(type(data)))
+        made = _core.full([], data, dtype or _natural(data))
     elif isinstance(data, (list, tuple)):
-        made = _from_nested(data, dtype)
+        made = _from_nested(cast("list[Any]", data), dtype)
     elif hasattr(data, "__dlpack__"):
         made = _core.clone(_core.from_dlpack(data))
     else:
         raise TypeError(
-            f"tensor: expected numbers, lists of numbers, a NumPy array or a tensor, got {type(data).__name__}"
+            f"tensor: expected numbers, lists of them, a NumPy array or a tensor, got {type(data).__name__}"
         )
-    return _finish(made if dtype is None else _core.cast(made, dtype), device, requires_grad)
+    return finish(made if dtype is None else _core.cast(made, dtype), device, requires_grad)
 
 
-def _natural(kind: type) -> DType:
-    return {bool: _core.bool, int: _core.int64}.get(kind, get_default_dtype())
+def _natural(number: Any) -> DType:
+    """The dtype that a Python number has by itself."""
+    return {bool: _core.bool, int: _core.int64}.get(number.__class__, get_default_dtype())
 
 
 def _from_nested(data: Sequence[Any], dtype: DType | None) -> Tensor:
@@ -101,14 +104,15 @@ def _from_nested(data: Sequence[Any], dtype: DType | None) -> Tensor:
         return _core.reshape(_core.cat(rows, 0), [*shape, *parts[0].shape])
     for x in level:
         if isinstance(x, (list, tuple)):
-            raise _core.ShapeError("tensor: numbers and lists are mixed at one depth; rows must have equal depth")
+            raise _core.ShapeError(
+                "tensor: numbers and lists are mixed at one depth; rows must be equally deep"
+            )
         if not isinstance(x, (bool, int, float)):
             raise TypeError(f"tensor: expected numbers, got {type(x).__name__}")
     if dtype is None:
-        kinds = {type(x) for x in level}
-        dtype = _natural(float if not kinds or any(issubclass(t, float) for t in kinds) else int)
-        if kinds == {bool}:
-            dtype = _core.bool
+        kinds: set[type] = {type(x) for x in level}
+        floating = not kinds or any(issubclass(t, float) for t in kinds)
+        dtype = _core.bool if kinds == {bool} else _natural(0.0 if floating else 0)
     return _core.from_numbers(tuple(level), shape, dtype)
 
 
@@ -125,7 +129,7 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     if isinstance(data, Tensor):
         return data if dtype is None and device is None else data.to(device=device, dtype=dtype)
     if hasattr(data, "__array_interface__"):
-        return _finish(_core.cast(from_numpy(data), dtype) if dtype else from_numpy(data), device, False)
+        return finish(_core.cast(from_numpy(data), dtype) if dtype else from_numpy(data), device, False)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -161,7 +165,7 @@ def empty(
         >>> lt.empty(2, 3).shape
         (2, 3)
     """
-    return _finish(_core.empty(_size("empty", size), dtype or get_default_dtype()), device, requires_grad)
+    return finish(_core.empty(sizes("empty", size), dtype or get_default_dtype()), device, requires_grad)
 
 
 def zeros(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -172,7 +176,7 @@ def zeros(*size: Any, dtype: DType | None = None, device: Any = None, requires_g
         tensor([[0., 0.],
                 [0., 0.]])
     """
-    return _finish(_core.zeros(_size("zeros", size), dtype or get_default_dtype()), device, requires_grad)
+    return finish(_core.zeros(sizes("zeros", size), dtype or get_default_dtype()), device, requires_grad)
 
 
 def ones(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -182,7 +186,7 @@ def ones(*size: Any, dtype: DType | None = None, device: Any = None, requires_gr
         >>> lt.ones(3)
         tensor([1., 1., 1.])
     """
-    return _finish(_core.full(_size("ones", size), 1, dtype or get_default_dtype()), device, requires_grad)
+    return finish(_core.full(sizes("ones", size), 1, dtype or get_default_dtype()), device, requires_grad)
 
 
 def full(
@@ -194,37 +198,44 @@ def full(
         >>> lt.full((2,), 7)
         tensor([7, 7])
     """
-    made = _core.full(_size("full", (size,)), fill_value, dtype or _natural(type(fill_value)))
-    return _finish(made, device, requires_grad)
+    made = _core.full(sizes("full", (size,)), fill_value, dtype or _natural(fill_value))
+    return finish(made, device, requires_grad)
 
 
-def _like(x: Tensor, dtype: DType | None, device: Any) -> tuple[list[int], DType, Any]:
+def like(x: Tensor, dtype: DType | None, device: Any) -> tuple[list[int], DType, Any]:
+    """Shape, dtype and device: those of ``x`` where none is given."""
     return list(x.shape), dtype or x.dtype, x.device_type if device is None else device
 
 
-def empty_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Arbitrary content in the shape of ``input``.
 
     Example:
         >>> lt.empty_like(lt.ones(2)).shape
         (2,)
     """
-    shape, dtype, device = _like(input, dtype, device)
-    return _finish(_core.empty(shape, dtype), device, requires_grad)
+    shape, dtype, device = like(input, dtype, device)
+    return finish(_core.empty(shape, dtype), device, requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros in the shape of ``input``.
 
     Example:
         >>> lt.zeros_like(lt.ones(2))
         tensor([0., 0.])
     """
-    shape, dtype, device = _like(input, dtype, device)
-    return _finish(_core.zeros(shape, dtype), device, requires_grad)
+    shape, dtype, device = like(input, dtype, device)
+    return finish(_core.zeros(shape, dtype), device, requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones in the shape of ``input``.
 
     Example:
@@ -235,7 +246,12 @@ def ones_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, 
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """One number in the shape of ``input``.
 
@@ -243,8 +259,8 @@ def full_like(
         >>> lt.full_like(lt.zeros(2), 3)
         tensor([3., 3.])
     """
-    shape, dtype, device = _like(input, dtype, device)
-    return _finish(_core.full(shape, fill_value, dtype), device, requires_grad)
+    shape, dtype, device = like(input, dtype, device)
+    return finish(_core.full(shape, fill_value, dtype), device, requires_grad)
 
 
 def arange(
@@ -266,7 +282,7 @@ def arange(
         start, end = 0, start
     if dtype is None:
         dtype = get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else _core.int64
-    return _finish(_core.arange(start, end, step, dtype), device, requires_grad)
+    return finish(_core.arange(start, end, step, dtype), device, requires_grad)
 
 
 def linspace(
@@ -284,7 +300,7 @@ def linspace(
         >>> lt.linspace(0, 1, 5)
         tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    return _finish(_core.linspace(start, end, steps, dtype or get_default_dtype()), device, requires_grad)
+    return finish(_core.linspace(start, end, steps, dtype or get_default_dtype()), device, requires_grad)
 
 
 def logspace(
@@ -304,12 +320,18 @@ def logspace(
         tensor([  1.,  10., 100.])
     """
     exponents = _core.linspace(start, end, steps, _core.float64)
-    made = _core.exp(_core.mul(exponents, math.log(base))) if base != 10 and base != 2 else _core.pow(base, exponents)
-    return _finish(_core.cast(made, dtype or get_default_dtype()), device, requires_grad)
+    exact = base in (2, 10)
+    made = _core.pow(base, exponents) if exact else _core.exp(_core.mul(exponents, math.log(base)))
+    return finish(_core.cast(made, dtype or get_default_dtype()), device, requires_grad)
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones on the diagonal, zeros elsewhere.
 
@@ -318,135 +340,4 @@ def eye(
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    return _finish(_core.eye(n, n if m is None else m, dtype or get_default_dtype()), device, requires_grad)
-
-
-def rand(
-    *size: Any,
-    generator: Generator | None = None,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Uniform random numbers in [0, 1).
-
-    Example:
-        >>> x = lt.rand(100)
-        >>> bool((x >= 0).all() and (x < 1).all())
-        True
-    """
-    made = _core.uniform(generator or default_generator, _size("rand", size), dtype or get_default_dtype(), 0.0, 1.0)
-    return _finish(made, device, requires_grad)
-
-
-def randn(
-    *size: Any,
-    generator: Generator | None = None,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Standard normal random numbers.
-
-    Example:
-        >>> abs(lt.randn(10000).mean().item()) < 0.1
-        True
-    """
-    made = _core.normal(generator or default_generator, _size("randn", size), dtype or get_default_dtype(), 0.0, 1.0)
-    return _finish(made, device, requires_grad)
-
-
-def randint(
-    low: int,
-    high: Any = None,
-    size: Any = None,
-    *,
-    generator: Generator | None = None,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Random integers from ``low`` (0 if left out) to below ``high``.
-
-    Example:
-        >>> x = lt.randint(3, 6, (50,))
-        >>> x.min().item() >= 3 and x.max().item() <= 5
-        True
-    """
-    if size is None:
-        low, high, size = 0, low, high
-    made = _core.randint(generator or default_generator, _size("randint", (size,)), low, high, dtype or _core.int64)
-    return _finish(made, device, requires_grad)
-
-
-def randperm(
-    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Any = None
-) -> Tensor:
-    """0 to n - 1 in random order.
-
-    Example:
-        >>> lt.randperm(4).sort().values
-        tensor([0, 1, 2, 3])
-    """
-    return _finish(_core.cast(_core.randperm(generator or default_generator, n), dtype or _core.int64), device, False)
-
-
-def rand_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """``rand`` in the shape of ``input``.
-
-    Example:
-        >>> lt.rand_like(lt.zeros(2, 3)).shape
-        (2, 3)
-    """
-    shape, dtype, device = _like(input, dtype, device)
-    return rand(shape, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-def randn_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """``randn`` in the shape of ``input``.
-
-    Example:
-        >>> lt.randn_like(lt.zeros(2, 3)).shape
-        (2, 3)
-    """
-    shape, dtype, device = _like(input, dtype, device)
-    return randn(shape, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability ``input``, else 0.
-
-    Example:
-        >>> lt.bernoulli(lt.ones(3))
-        tensor([1., 1., 1.])
-    """
-    return _core.bernoulli(generator or default_generator, input)
-
-
-def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: DType | None = None
-) -> Tensor:
-    """Normal random numbers with a mean and a standard deviation, numbers or tensors.
-
-    Example:
-        >>> lt.normal(5.0, 0.0, (2,))
-        tensor([5., 5.])
-    """
-    gen = generator or default_generator
-    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
-        return _core.normal(gen, _size("normal", (size,)), dtype or get_default_dtype(), float(mean), float(std))
-    base = _core.add(_core.mul(mean, 0.0), _core.mul(std, 0.0))
-    noise = _core.normal(gen, list(base.shape), base.dtype, 0.0, 1.0)
-    return _core.add(_core.mul(noise, std), mean)
-
-
-def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
-) -> Tensor:
-    """Indices drawn with the probabilities (or weights) in the rows of ``input``.
-
-    Example:
-        >>> lt.multinomial(lt.tensor([0.0, 1.0, 0.0]), 1)
-        tensor([1])
-    """
-    return _core.multinomial(generator or default_generator, input, num_samples, replacement)
+    return finish(_core.eye(n, n if m is None else m, dtype or get_default_dtype()), device, requires_grad)

@@ -48,7 +48,7 @@ class device:
     def __hash__(self) -> int:
         return hash(self.type)
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return device, (self.type,)
 
 

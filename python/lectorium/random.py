@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ._core import Tensor, _Generator
 from .device import device as device_
@@ -53,12 +54,16 @@ class Generator(_Generator):
     def set_state(self, state: Tensor) -> Generator:
         """Goes back to what ``get_state`` returned."""
         words = state.tolist() if isinstance(state, Tensor) else None
-        if words is None or len(words) != 4 or not all(isinstance(w, int) and 0 <= w < 1 << 32 for w in words):
+        if (
+            words is None
+            or len(words) != 4
+            or not all(isinstance(w, int) and 0 <= w < 1 << 32 for w in words)
+        ):
             raise ValueError("set_state: expected what get_state() returned, an int64 tensor of four words")
         self._set_state([words[0] | words[1] << 32, words[2] | words[3] << 32])
         return self
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._state(),)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import types
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from . import _core, _repr, ops
 from ._core import Tensor, needs_grad
-from .autograd import tape
+from .autograd import inplace, tape, walk
 from .device import CPU, GPU, device as Device
 from .functions import indexing, linalg, pointwise, reduction, shape
 from .random import Generator, default_generator
@@ -16,7 +18,19 @@ from .random import Generator, default_generator
 
 def attach(function: Callable[..., Any], name: str | None = None) -> None:
     """Makes a function a method of Tensor."""
-    setattr(Tensor, name or function.__name__, function)
+    setattr(Tensor, name or function.__name__, _bindable(function))
+
+
+def _bindable(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Compiled functions are no descriptors: as attributes of a class they would not get the tensor.
+    if not isinstance(function, types.BuiltinFunctionType):
+        return function
+
+    @functools.wraps(function)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return method
 
 
 def attach_inplace(name: str, function: Callable[..., Any]) -> None:
@@ -25,7 +39,7 @@ def attach_inplace(name: str, function: Callable[..., Any]) -> None:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if kwargs and hasattr(function, "op"):
             kwargs = {k: v for k, v in kwargs.items() if v is not None}
-        return tape.apply_inplace(function, self, args, kwargs)
+        return inplace.apply_inplace(function, self, args, kwargs)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"``{name.rstrip('_')}`` in place."
@@ -51,7 +65,7 @@ def backward(
         tensor(6.)
     """
     wanted = [inputs] if isinstance(inputs, Tensor) else inputs
-    tape.backward([self], [gradient], retain_graph, create_graph, wanted)
+    walk.backward([self], [gradient], retain_graph, create_graph, wanted)
 
 
 class RemovableHandle:
@@ -192,14 +206,18 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 def _attach_casts() -> None:
     names = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "long": "int64"}
     names |= {"int": "int32", "short": "int16", "char": "int8", "byte": "uint8", "bool": "bool"}
-    for method, dtype in names.items():
-        target = getattr(_core, dtype)
 
-        def cast_method(self: Tensor, target: Any = target) -> Tensor:
+    def cast_to(target: Any) -> Callable[[Tensor], Tensor]:
+        def method(self: Tensor) -> Tensor:
             return self if self.dtype == target else ops.cast(self, target)
 
-        cast_method.__name__, cast_method.__doc__ = method, f"This tensor as {dtype}."
-        attach(cast_method)
+        method.__doc__ = f"This tensor as {target.name}."
+        return method
+
+    for name, dtype in names.items():
+        method = cast_to(getattr(_core, dtype))
+        method.__name__ = name
+        attach(method)
 
 
 def cpu(self: Tensor) -> Tensor:
@@ -246,6 +264,18 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     return np.array(array) if copy else array
 
 
+def _dlpack(self: Tensor, **kwargs: Any) -> Any:
+    from .interop.dlpack import export
+
+    return export(self, **kwargs)
+
+
+def _dlpack_device(self: Tensor) -> tuple[int, int]:
+    from .interop.dlpack import export_device
+
+    return export_device(self)
+
+
 def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ``data`` with this tensor's dtype and device."""
     from .creation import tensor
@@ -256,18 +286,21 @@ def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, requires_grad: boo
 def _attach_new() -> None:
     from . import creation
 
-    for name in ("zeros", "ones", "empty"):
-        make = getattr(creation, name)
-
-        def new(self: Tensor, *size: Any, make: Any = make, dtype: Any = None, **kwargs: Any) -> Tensor:
+    def made_by(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def new(self: Tensor, *size: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
             return make(*size, dtype=dtype or self.dtype, **{"device": self.device_type, **kwargs})
 
-        new.__name__, new.__doc__ = f"new_{name}", f"{name} with this tensor's dtype and device."
-        attach(new)
+        new.__name__ = f"new_{make.__name__}"
+        new.__doc__ = f"``{make.__name__}`` with this tensor's dtype and device."
+        return new
+
+    for make in (creation.zeros, creation.ones, creation.empty):
+        attach(made_by(make))
 
     def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, **kwargs: Any) -> Tensor:
         """One number with this tensor's dtype and device."""
-        return creation.full(size, fill_value, dtype=dtype or self.dtype, **{"device": self.device_type, **kwargs})
+        options: dict[str, Any] = {"device": self.device_type, **kwargs}
+        return creation.full(size, fill_value, dtype=dtype or self.dtype, **options)
 
     attach(new_full)
 
@@ -293,6 +326,22 @@ def _bool(self: Tensor) -> bool:
             f"bool: the truth of a tensor of shape {list(self.shape)} is ambiguous; use .any(), .all() or .item()"
         )
     return bool(self.item())
+
+
+def _int(self: Tensor) -> int:
+    return int(self.item())
+
+
+def _float(self: Tensor) -> float:
+    return float(self.item())
+
+
+def _itself(self: Tensor) -> Tensor:
+    return self
+
+
+def _hash(self: Tensor) -> int:
+    return id(self)
 
 
 def _contains(self: Tensor, value: Any) -> bool:
@@ -346,13 +395,8 @@ def _reduce(self: Tensor, protocol: Any) -> Any:
 def _fresh(self: Tensor, name: str, values: Callable[[], Tensor]) -> Tensor:
     """Writes values that do not depend on the tensor: what it was before gets no gradient."""
     if needs_grad((self,)):
-        made = values()
-
-        def filled(x: Tensor) -> Tensor:
-            return ops.add(ops.mul(x, 0.0), made)
-
-        filled.__name__ = name
-        return tape.apply_inplace(filled, self, (), {})
+        inplace.refuse(name, self)
+        return inplace.apply_inplace(ops.overwrite, self, (values(),), {})
     _core.copy_into(self, values())
     return self
 
@@ -420,7 +464,7 @@ def _attach_all() -> None:
     for name in same:
         attach(getattr(ops, name), name)
     rooms: dict[Any, str] = {
-        pointwise: "clamp clip div where lerp addcmul addcdiv float_power xlogy nan_to_num isclose allclose equal",
+        pointwise: "clamp clip div lerp addcmul addcdiv float_power xlogy nan_to_num isclose allclose equal",
         reduction: "max min aminmax var std norm softmax log_softmax cummax cummin sort argsort topk kthvalue median "
         "unique bincount any all cumsum cumprod",
         shape: "reshape view flatten unflatten squeeze t permute movedim expand broadcast_to repeat tile split chunk "
@@ -450,7 +494,7 @@ def _attach_all() -> None:
     for function in (
         backward, register_hook, retain_grad, requires_grad_, detach_, to, cpu, gpu, type_as, numpy, new_tensor,
         fill_, zero_, uniform_, normal_, exponential_, bernoulli_, random_, view_as, reshape_as, expand_as,
-        is_floating_point, is_complex, unsqueeze_, squeeze_, transpose_, t_,
+        is_floating_point, is_complex, unsqueeze_, squeeze_, transpose_, t_, where,
     ):  # fmt: skip
         attach(function)
     _attach_casts()
@@ -461,6 +505,11 @@ def _attach_all() -> None:
 def contiguous(self: Tensor) -> Tensor:
     """The tensor in row-major memory: itself if it is already."""
     return self if self.is_contiguous() else ops.contiguous(self)
+
+
+def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor where ``condition`` holds, else ``other``."""
+    return pointwise.where(condition, self, other)
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
@@ -540,24 +589,26 @@ def _attach_operators() -> None:
         attach(inplace(name), f"__i{symbol}__")
     for symbol in ("lt", "le", "gt", "ge"):
         attach(_operator(getattr(ops, symbol)), f"__{symbol}__")
-    attach(lambda self, other: _compare(ops.eq, self, other), "__eq__")
-    attach(lambda self, other: _compare(ops.ne, self, other), "__ne__")
-    attach(lambda self: ops.neg(self), "__neg__")
-    attach(lambda self: self, "__pos__")
-    attach(lambda self: ops.abs(self), "__abs__")
-    attach(lambda self: ops.bitwise_not(self), "__invert__")
-    attach(lambda self: id(self), "__hash__")
+    attach(_comparison(ops.eq), "__eq__")
+    attach(_comparison(ops.ne), "__ne__")
+    attach(ops.neg, "__neg__")
+    attach(_itself, "__pos__")
+    attach(ops.abs, "__abs__")
+    attach(ops.bitwise_not, "__invert__")
+    attach(_hash, "__hash__")
     attach(indexing.getitem, "__getitem__")
     attach(indexing.setitem, "__setitem__")
     attach(_len, "__len__")
     attach(_iter, "__iter__")
     attach(_bool, "__bool__")
-    attach(lambda self: int(self.item()), "__int__")
-    attach(lambda self: float(self.item()), "__float__")
+    attach(_int, "__int__")
+    attach(_float, "__float__")
     attach(_index, "__index__")
     attach(_contains, "__contains__")
     attach(_format, "__format__")
     attach(_array, "__array__")
+    attach(_dlpack, "__dlpack__")
+    attach(_dlpack_device, "__dlpack_device__")
     attach(_deepcopy, "__deepcopy__")
     attach(_reduce, "__reduce_ex__")
     attach(_repr.tensor_repr, "__repr__")
@@ -565,7 +616,7 @@ def _attach_operators() -> None:
     Tensor.__array_priority__ = 1000
     # NumPy hands `array + tensor` over to the tensor instead of taking it apart.
     Tensor.__array_ufunc__ = None
-    properties: dict[str, tuple[Any, Any]] = {
+    properties: dict[str, tuple[Callable[[Tensor], Any], Callable[[Tensor, Tensor], None] | None]] = {
         "data": (_get_data, _set_data),
         "grad_fn": (_grad_fn, None),
         "retains_grad": (_retains_grad, None),
@@ -594,10 +645,15 @@ def _operator(function: Callable[..., Any]) -> Callable[[Tensor, Any], Any]:
     return method
 
 
-def _compare(function: Callable[..., Any], x: Tensor, y: Any) -> Any:
-    if not isinstance(y, (Tensor, int, float)) and not hasattr(y, "item"):
-        return NotImplemented
-    return cast(Tensor, function(x, y))
+def _comparison(function: Callable[..., Any]) -> Callable[[Tensor, Any], Any]:
+    """``==`` or ``!=``: NotImplemented for what is no number, so that ``x == None`` is False."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, int, float)) and not hasattr(other, "item"):
+            return NotImplemented
+        return function(self, other)
+
+    return method
 
 
 _attach_all()

@@ -1,68 +1,142 @@
-"""Trading time for memory: a part of the graph is computed again on the way back."""
+"""Trading time for memory: a part of the graph is computed again on the way back.
+
+While the function runs, its nodes are recorded without the values they saved. The first of them that is
+reached on the way back has the function run again; this time the values are kept, in the same order, and
+handed to the nodes. So gradients reach parameters, closures and inputs alike, whatever asks for them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from .._core import Tensor
-from .function import Function
+from .._core import Tensor, is_grad_enabled, version_sum
 from .grad_mode import enable_grad
+from .tape import Keeper, Op, keepers, keeping
+
+_Values = tuple[tuple[Any, ...], int]
 
 
-class _Checkpoint(Function):
-    @staticmethod
-    def forward(ctx: Any, function: Callable[..., Any], preserve: bool, kwargs: dict[str, Any], *args: Any) -> Any:
+@contextmanager
+def _top(keeper: Keeper) -> Iterator[None]:
+    keepers.stack.append(keeper)
+    keeping[0] += 1
+    try:
+        yield
+    finally:
+        keeping[0] -= 1
+        keepers.stack.pop()
+
+
+class _Promise:
+    """In a node's place for saved values: number ``index`` of what the call computes again."""
+
+    __slots__ = ("call", "index")
+
+    def __init__(self, call: _Call, index: int) -> None:
+        self.call = call
+        self.index = index
+
+    def values(self, create_graph: bool) -> _Values:
+        return self.call.take(self.index, create_graph)
+
+
+class _Call:
+    """One call of ``checkpoint``: how to run it again, and what was computed for nodes still to come."""
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, preserve: bool) -> None:
         from .. import random
 
-        ctx.function, ctx.kwargs = function, kwargs
-        ctx.state = random.get_rng_state() if preserve else None
-        ctx.plain = [None if isinstance(a, Tensor) else a for a in args]
-        ctx.save_for_backward(*[a if isinstance(a, Tensor) else None for a in args])
-        return function(*args, **kwargs)
+        self.function = function
+        self.inputs: _Values | _Promise = (args, kwargs), version_sum(args)
+        self.state = random.get_rng_state() if preserve else None
+        self.names: list[str] = []
+        self.found: dict[int, _Values] = {}
+        self.found_with_graph = False
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def take(self, index: int, create_graph: bool) -> _Values:
+        if index not in self.found or (create_graph and not self.found_with_graph):
+            self.run_again(create_graph)
+        return self.found.pop(index)
+
+    def run_again(self, create_graph: bool) -> None:
         from .. import random
-        from . import grad, is_grad_enabled
 
-        create_graph = is_grad_enabled()
-        wants = ctx.needs_input_grad[3:]
-        inputs: list[Any] = []
-        for t, plain, want in zip(ctx.saved_tensors, ctx.plain, wants, strict=True):
-            if t is None or not want:
-                inputs.append(plain if t is None else t.detach())
-            else:
-                inputs.append(t if create_graph else t.detach().requires_grad_(True))
+        inputs = self.inputs
+        ((args, kwargs), version) = inputs.values(create_graph) if isinstance(inputs, _Promise) else inputs
+        if version_sum(args) != version:
+            raise RuntimeError(
+                "checkpoint: an input of the function was changed in place since; the function cannot be "
+                "computed again from it: .clone() the input, or use the out-of-place form"
+            )
+        self.found, self.found_with_graph = {}, create_graph
+        second = _Again(self, create_graph)
         now = random.get_rng_state()
-        if ctx.state is not None:
-            random.set_rng_state(ctx.state)
+        if self.state is not None:
+            random.set_rng_state(self.state)
         try:
-            with enable_grad():
-                outputs = ctx.function(*inputs, **ctx.kwargs)
+            with enable_grad(), _top(second):
+                self.function(*args, **kwargs)
         finally:
             random.set_rng_state(now)
-        outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        pairs = [
-            (o, g)
-            for o, g in zip(outputs, grads, strict=True)
-            if isinstance(o, Tensor) and o.requires_grad and g is not None
-        ]
-        targets = [x for x, want in zip(inputs, wants, strict=True) if want]
-        outs, seeds = [o for o, _ in pairs], [g for _, g in pairs]
-        flows: list[Any]
-        if create_graph:
-            flows = list(grad(outs, targets, seeds, create_graph=True, allow_unused=True))
-        else:
-            # Parameters used inside get their gradients here; the inputs' flow on.
-            from .tape import run_backward
+        if second.count != len(self.names):
+            raise _different(f"{second.count} operations instead of {len(self.names)}")
 
-            for t in targets:
-                t.grad = None
-            run_backward(outs, seeds, False, False)
-            flows = [t.grad for t in targets]
-        it = iter(flows)
-        return (None, None, None, *[next(it) if want else None for want in wants])
+
+def _different(what: str) -> RuntimeError:
+    return RuntimeError(f"checkpoint: the second run of the function recorded {what}; it must do the same every time")
+
+
+class _First:
+    """The keeper of the first run: keeps nothing."""
+
+    def __init__(self, call: _Call) -> None:
+        self.call = call
+
+    def keep(self, made: Op, saved: tuple[Any, ...], version: int) -> Any:
+        names = self.call.names
+        names.append(made.name)
+        return _Promise(self.call, len(names) - 1) if any(isinstance(s, Tensor) for s in saved) else saved
+
+    def nested(self, call: _Call, inputs: _Values) -> None:
+        self.call.names.append("checkpoint")
+        call.inputs = _Promise(self.call, len(self.call.names) - 1)
+
+
+class _Again:
+    """The keeper of the second run: keeps the values for the nodes of the first."""
+
+    def __init__(self, call: _Call, create_graph: bool) -> None:
+        self.call = call
+        self.create_graph = create_graph
+        self.count = 0
+
+    def _put(self, name: str, values: _Values) -> None:
+        names = self.call.names
+        if self.count >= len(names) or names[self.count] != name:
+            first = names[self.count] if self.count < len(names) else "nothing"
+            raise _different(f"{name} where the first had {first}")
+        self.call.found[self.count] = values
+        self.count += 1
+
+    def keep(self, made: Op, saved: tuple[Any, ...], version: int) -> Any:
+        self._put(made.name, (saved, version))
+        # The second graph itself is walked only when gradients are differentiated again.
+        return saved if self.create_graph else ()
+
+    def nested(self, call: _Call, inputs: _Values) -> None:
+        self._put("checkpoint", inputs)
+
+
+class _Nothing:
+    """The keeper of a checkpoint within a second run, whose nodes nobody will ask."""
+
+    def keep(self, made: Op, saved: tuple[Any, ...], version: int) -> Any:
+        return ()
+
+    def nested(self, call: _Call, inputs: _Values) -> None:
+        pass
 
 
 def checkpoint(
@@ -74,8 +148,8 @@ def checkpoint(
 ) -> Any:
     """Runs ``function`` without keeping what lies between its inputs and outputs; backward runs it again.
 
-    At least one argument must require gradients. Random operations draw the same numbers the second time
-    (``preserve_rng_state``). ``use_reentrant`` is accepted for PyTorch's sake.
+    The function must compute the same each time. Random operations draw the same numbers the second time
+    (``preserve_rng_state``). ``use_reentrant`` is accepted for PyTorch's sake; what runs is like False there.
 
     Example:
         >>> x = lt.ones(3, requires_grad=True)
@@ -83,7 +157,17 @@ def checkpoint(
         >>> bool((x.grad > 14).all())
         True
     """
-    return _Checkpoint.apply(function, preserve_rng_state, kwargs, *args)
+    if not is_grad_enabled():
+        return function(*args, **kwargs)
+    call = _Call(function, args, kwargs, preserve_rng_state)
+    keeper: Any = _First(call)
+    if keepers.stack:
+        outer: Any = keepers.stack[-1]
+        outer.nested(call, call.inputs)
+        if isinstance(outer, _Nothing) or (isinstance(outer, _Again) and not outer.create_graph):
+            keeper = _Nothing()
+    with _top(keeper):
+        return function(*args, **kwargs)
 
 
 def checkpoint_sequential(functions: Sequence[Callable[..., Any]], segments: int, input: Any, **kwargs: Any) -> Any:

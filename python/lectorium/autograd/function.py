@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor, is_grad_enabled, set_grad_enabled
-from .tape import Op, record
+from .inplace import move_history, refuse
+from .tape import Op, edge, record
 
 
 class FunctionCtx:
@@ -16,6 +17,7 @@ class FunctionCtx:
     _to_save: tuple[Tensor | None, ...] = ()
     _saved: tuple[Tensor | None, ...] | None = None
     _not_differentiable: tuple[Tensor, ...] = ()
+    _dirty: tuple[Tensor, ...] = ()
     _materialize = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
@@ -35,6 +37,10 @@ class FunctionCtx:
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """These outputs need no gradients."""
         self._not_differentiable = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """These inputs were changed in place; ``forward`` must return them too."""
+        self._dirty = tensors
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether ``backward`` gets zeros (default) or None for outputs that nobody used."""
@@ -82,57 +88,90 @@ class Function:
         ctx.needs_input_grad = tuple(recording and isinstance(a, Tensor) and a.requires_grad for a in args)
         before = set_grad_enabled(False)
         try:
-            result = cls.forward(ctx, *args, **kwargs)
+            setup = getattr(cls, "setup_context", None)
+            if setup is None:
+                result = cls.forward(ctx, *args, **kwargs)
+            else:
+                result = cls.forward(*args, **kwargs)
+                setup(ctx, args, result)
         finally:
             set_grad_enabled(before)
-        single = isinstance(result, Tensor)
-        results = [result] if single else list(result)
+        single = not isinstance(result, (tuple, list))
+        results: list[Any] = [result] if single else list(result)
+        dirty = {id(t) for t in ctx._dirty}
         for i, r in enumerate(results):
             # An input handed through becomes an alias, so that it can have a node of its own.
-            if isinstance(r, Tensor) and any(r is a for a in args):
-                results[i] = r.detach()
+            if isinstance(r, Tensor) and id(r) not in dirty and any(r is a for a in args):
+                results[i] = _core.view(r, list(r.shape)) if r.is_contiguous() else _core.clone(r)
         if any(ctx.needs_input_grad):
-            _record(cls, ctx, args, results)
+            _record(cls, ctx, args, results, dirty)
         return results[0] if single else tuple(results)
 
 
-def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any]) -> None:
-    made = Op(cls.__name__, len(results))
+def _record(
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any], dirty: set[int]
+) -> None:
+    made = Op(cls.__name__, len(results), by_user=True)
     skip = {id(t) for t in ctx._not_differentiable}
     outs = [r if isinstance(r, Tensor) and id(r) not in skip else None for r in results]
-    metas = [(list(r.shape), r.dtype) if isinstance(r, Tensor) else None for r in results]
-    shapes = [a.shape if isinstance(a, Tensor) else None for a in args]
+    out_metas = [_core.meta(r) for r in results]
+    metas = [_core.meta(a) for a in args]
 
     def vjp(k: Any, g: Any, saved: tuple[Any, ...], need: tuple[bool, ...]) -> Any:
         grads = list(g) if isinstance(g, tuple) else [g]
         if ctx._materialize:
-            for i, value in enumerate(grads):
-                meta = metas[i]
-                if value is None and meta is not None:
-                    grads[i] = _core.zeros(*meta)
+            grads = [
+                _core.zeros_of(meta) if value is None and meta is not None else value
+                for value, meta in zip(grads, out_metas, strict=True)
+            ]
         ctx._saved = saved
         try:
             flows = cls.backward(ctx, *grads)
         finally:
             ctx._saved = ()
-        flows = flows if isinstance(flows, tuple) else (flows,)
-        if len(flows) != len(shapes):
+        flows = flows if isinstance(flows, (tuple, list)) else (flows,)
+        extra = flows[len(metas) :]
+        if len(flows) < len(metas) or any(flow is not None for flow in extra):
             raise RuntimeError(
-                f"{cls.__name__}.backward returned {len(flows)} gradients, expected {len(shapes)}: one for each "
+                f"{cls.__name__}.backward returned {len(flows)} gradients, expected {len(metas)}: one for each "
                 "argument of forward, None where there is none"
             )
-        for i, (flow, shape) in enumerate(zip(flows, shapes, strict=True)):
-            if flow is not None and shape is not None and flow.shape != shape:
-                raise _core.ShapeError(
-                    f"{cls.__name__}.backward: gradient {i} has shape {list(flow.shape)}, "
-                    f"the argument has {list(shape)}"
-                )
-        return flows
+        return [_checked(cls.__name__, i, k, f, m) for i, (f, m) in enumerate(zip(flows, metas, strict=False))]
 
     made.vjp = vjp
     saved = tuple(ctx._to_save)
-    ctx._to_save = ()
-    record(made, args, tuple(outs), saved)
+    ctx._to_save = ctx._dirty = ctx._not_differentiable = ()
+    changed = [r for r in outs if r is not None and id(r) in dirty]
+    if not changed:
+        record(made, args, tuple(outs), saved)
+        return
+    for r in changed:
+        refuse(cls.__name__, r)
+    # The node takes aliases for its outputs: only then does what was changed get its new history.
+    fresh = [r.detach() if r is not None and id(r) in dirty else r for r in outs]
+    record(made, args, tuple(fresh), saved)
+    for r, alias in zip(outs, fresh, strict=True):
+        if r is not None and alias is not None and r is not alias:
+            move_history(r, edge(alias))
+
+
+def _checked(name: str, i: int, k: Any, flow: Any, meta: Any) -> Any:
+    """A gradient from the user's ``backward`` in the argument's shape and dtype, as an alias."""
+    if flow is None:
+        return None
+    if not isinstance(flow, Tensor):
+        raise TypeError(f"{name}.backward: gradient {i} must be a Tensor or None, got {type(flow).__name__}")
+    if meta is None:
+        raise RuntimeError(f"{name}.backward: argument {i} is no tensor, its gradient must be None")
+    if flow.shape != meta.shape or flow.dtype is not meta.dtype:
+        lead = flow.ndim - len(meta.shape)
+        if lead < 0 or any(m not in (1, n) for m, n in zip(meta.shape, flow.shape[lead:], strict=True)):
+            raise _core.ShapeError(
+                f"{name}.backward: gradient {i} has shape {list(flow.shape)}, the argument has {list(meta.shape)}"
+            )
+        flow = k.sum_to(flow, meta)
+    # Whoever wrote `backward` may keep the tensor: it must not become somebody's .grad.
+    return flow if flow.requires_grad else flow.detach()
 
 
 __all__ = ["Function", "FunctionCtx"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -28,6 +29,9 @@ class _Mode:
         _set(self._before.pop())
 
     def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+            return cast(F, self._each_step(function))
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             before = _set(self._on)
@@ -37,6 +41,38 @@ class _Mode:
                 _set(before)
 
         return cast(F, wrapped)
+
+
+    def _each_step(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        # The body of a generator runs while it is advanced, its caller's code in between.
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            steps = function(*args, **kwargs)
+            advance: Callable[..., Any] = steps.send
+            answer: Any = None
+            while True:
+                before = _set(self._on)
+                try:
+                    item = advance(answer)
+                except StopIteration as end:
+                    return end.value
+                finally:
+                    _set(before)
+                try:
+                    answer = yield item
+                    advance = steps.send
+                except GeneratorExit:
+                    steps.close()
+                    raise
+                except BaseException as error:
+                    answer, advance = error, steps.throw
+
+        return wrapped
+
+
+def _bare(cls: Any, function: Any, *args: Any) -> Any:
+    """``@no_grad`` without brackets decorates at once."""
+    return cls(*args)(function)
 
 
 class no_grad(_Mode):
@@ -50,15 +86,11 @@ class no_grad(_Mode):
         False
     """
 
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else _bare(cls, function)
+
     def __init__(self, function: Any = None) -> None:
         super().__init__(False)
-
-    def __new__(cls, function: Any = None) -> Any:
-        made = super().__new__(cls)
-        if callable(function):  # `@no_grad` without brackets
-            made.__init__()
-            return made(function)
-        return made
 
 
 class enable_grad(_Mode):
@@ -72,7 +104,10 @@ class enable_grad(_Mode):
         True
     """
 
-    def __init__(self) -> None:
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else _bare(cls, function)
+
+    def __init__(self, function: Any = None) -> None:
         super().__init__(True)
 
 
@@ -85,6 +120,9 @@ class inference_mode(_Mode):
         >>> y.requires_grad
         False
     """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return super().__new__(cls) if isinstance(mode, bool) else _bare(cls, mode)
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(not mode)
@@ -106,6 +144,10 @@ class set_grad_enabled(_Mode):
     def __enter__(self) -> None:
         self._before.append(self._first)
         _set(self._on)
+
+    def __call__(self, function: F) -> F:
+        _set(self._first)  # as a decorator it changes nothing until the function is called
+        return super().__call__(function)
 
 
 __all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]

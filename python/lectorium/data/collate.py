@@ -7,6 +7,7 @@ from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 from .. import _core
+from .._checks import is_a
 from .._core import Tensor
 
 
@@ -16,8 +17,8 @@ def _stack(batch: Sequence[Tensor]) -> Tensor:
     for i, t in enumerate(batch):
         if t.shape != batch[0].shape:
             raise _core.ShapeError(
-                f"default_collate: stack expects each tensor to be equal size, but got {list(batch[0].shape)} at "
-                f"entry 0 and {list(t.shape)} at entry {i}; pad the samples, or pass a collate_fn of your own"
+                f"default_collate: stack expects each tensor to be equal size, but got {list(batch[0].shape)} "
+                f"at entry 0 and {list(t.shape)} at entry {i}; pad the samples, or pass a collate_fn of your own"
             )
     return ops.cat([ops.unsqueeze(t, 0) for t in batch], 0)
 
@@ -27,7 +28,8 @@ def _array(value: Any) -> Tensor:
 
     if value.dtype.kind in "SUOV":
         raise TypeError(
-            f"default_collate: arrays of type {value.dtype} cannot become tensors; pass a collate_fn of your own"
+            f"default_collate: arrays of type {value.dtype} cannot become tensors; "
+            "pass a collate_fn of your own"
         )
     return tensor(value)
 
@@ -36,7 +38,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """A batch of samples: tensors, arrays and numbers are stacked along a new first axis.
 
     Dicts give a dict of batches, tuples and lists a list of batches, named tuples a named tuple of batches;
-    strings and bytes stay a list. Python floats become float64, ints int64.
+    strings and bytes stay as they are. Python floats become float64, ints int64.
 
     Example:
         >>> lt.utils.data.default_collate([{"x": 1, "name": "a"}, {"x": 2, "name": "b"}])
@@ -48,7 +50,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, Tensor):
         return _stack(batch)
     if isinstance(first, (str, bytes)):
-        return list(batch) if isinstance(batch, tuple) else batch
+        return batch
     if isinstance(first, float) and not hasattr(first, "dtype"):
         return _core.from_numbers(tuple(float(x) for x in batch), [len(batch)], _core.float64)
     if isinstance(first, (bool, int)):
@@ -58,19 +60,19 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if hasattr(first, "__array_interface__"):
         # NumPy's arrays and scalars.
         return _stack([_array(x) for x in batch])
-    if isinstance(first, Mapping):
+    if is_a(first, Mapping):
         parts = {key: default_collate([sample[key] for sample in batch]) for key in first}
         if type(first) is dict:
             return parts
         try:
-            if isinstance(first, MutableMapping):
+            if is_a(first, MutableMapping):
                 made = copy.copy(first)
                 made.update(parts)
                 return made
-            return type(first)(parts)  # pyright: ignore[reportCallIssue]
+            return type(first)(parts)
         except TypeError:
             return parts
-    if isinstance(first, Sequence):
+    if is_a(first, Sequence):
         return _sequence(batch, first)
     raise TypeError(
         "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
@@ -78,24 +80,24 @@ def default_collate(batch: Sequence[Any]) -> Any:
     )
 
 
-def _sequence(batch: Sequence[Any], first: Sequence[Any]) -> Any:
+def _sequence(batch: Sequence[Any], first: Any) -> Any:
     if any(len(sample) != len(first) for sample in batch):
         raise RuntimeError(
             "default_collate: each element in list of batch should be of equal size, got lengths "
             f"{sorted({len(sample) for sample in batch})}"
         )
-    parts = [default_collate(list(column)) for column in zip(*batch, strict=True)]
-    if isinstance(first, tuple) and hasattr(first, "_fields"):
+    parts = [default_collate(column) for column in zip(*batch, strict=True)]
+    if is_a(first, tuple) and hasattr(first, "_fields"):
         return type(first)(*parts)
     if type(first) in (tuple, list):
         return parts
     try:
-        if isinstance(first, MutableSequence):
+        if is_a(first, MutableSequence):
             made = copy.copy(first)
             for i, part in enumerate(parts):
                 made[i] = part
             return made
-        return type(first)(parts)  # pyright: ignore[reportCallIssue]
+        return type(first)(parts)
     except TypeError:
         return parts
 
@@ -105,19 +107,18 @@ def default_convert(data: Any) -> Any:
 
     Example:
         >>> lt.utils.data.default_convert((np.arange(2), "a"))
-        (tensor([0, 1]), 'a')
+        [tensor([0, 1]), 'a']
     """
     if isinstance(data, (Tensor, str, bytes)):
         return data
     if hasattr(data, "__array_interface__"):
         return data if data.dtype.kind in "SUOV" else _array(data)
-    if isinstance(data, Mapping):
+    if is_a(data, Mapping):
         return {key: default_convert(value) for key, value in data.items()}
-    if isinstance(data, tuple) and hasattr(data, "_fields"):
+    if is_a(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(default_convert(x) for x in data))
-    if isinstance(data, tuple):
-        return tuple(default_convert(x) for x in data)
-    if isinstance(data, list):
+    if is_a(data, tuple, list):
+        # A list also of a tuple, as PyTorch has it.
         return [default_convert(x) for x in data]
     return data
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from .. import _core
+from .._checks import is_a
 from .._core import Tensor
 from ..random import Generator
 
@@ -61,7 +62,7 @@ class IterableDataset(Dataset[T_co]):
 
 def index_tensor(indices: Sequence[int], length: int, name: str) -> Tensor:
     """Indices as an int64 tensor, negative ones counted from the end. Errors: IndexError."""
-    if len(indices) and not (0 <= min(indices) and max(indices) < length):
+    if len(indices) and (min(indices) < 0 or max(indices) >= length):
         for i in indices:
             if not -length <= i < length:
                 raise IndexError(f"{name}: index {i} is out of range for a length of {length}")
@@ -88,7 +89,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         for i, t in enumerate(tensors):
             if not isinstance(t, Tensor):
                 hint = "; convert it with lectorium.from_numpy(array)" if hasattr(t, "__array__") else ""
-                raise TypeError(f"TensorDataset: expected tensors, argument {i} is a {type(t).__name__}{hint}")
+                raise TypeError(
+                    f"TensorDataset: expected tensors, argument {i} is a {type(t).__name__}{hint}"
+                )
             if t.ndim == 0:
                 raise ValueError(f"TensorDataset: tensor {i} is a scalar, which has no rows")
             if t.shape[0] != tensors[0].shape[0]:
@@ -132,7 +135,7 @@ class StackDataset(Dataset[Any]):
         (self._length,) = lengths
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(self.datasets, dict):
+        if is_a(self.datasets, dict):
             return {key: d[index] for key, d in self.datasets.items()}
         return tuple(d[index] for d in self.datasets)
 
@@ -187,7 +190,9 @@ class ChainDataset(IterableDataset[Any]):
         self.datasets = list(datasets)
         for i, d in enumerate(self.datasets):
             if not isinstance(d, IterableDataset):
-                raise TypeError(f"ChainDataset: only supports IterableDataset, number {i} is a {type(d).__name__}")
+                raise TypeError(
+                    f"ChainDataset: only supports IterableDataset, number {i} is a {type(d).__name__}"
+                )
 
     def __iter__(self) -> Iterator[Any]:
         return itertools.chain.from_iterable(self.datasets)
@@ -210,7 +215,7 @@ class Subset(Dataset[Any]):
         self.indices = indices
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, list):
+        if is_a(index, list):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
@@ -219,12 +224,14 @@ class Subset(Dataset[Any]):
         wanted = [self.indices[i] for i in indices]
         if type(self).__getitem__ is not Subset.__getitem__:
             return [self[i] for i in indices]
-        many = getattr(self.dataset, "__getitems__", None)
-        return many(wanted) if callable(many) else [self.dataset[i] for i in wanted]
+        many: Any = getattr(self.dataset, "__getitems__", None)
+        return many(wanted) if many is not None else [self.dataset[i] for i in wanted]
 
     def _fetch_batch(self, indices: Sequence[int]) -> Any:
         inner = getattr(self.dataset, "_fetch_batch", None)
-        plain = type(self).__getitem__ is Subset.__getitem__ and type(self).__getitems__ is Subset.__getitems__
+        plain = (
+            type(self).__getitem__ is Subset.__getitem__ and type(self).__getitems__ is Subset.__getitems__
+        )
         return inner([self.indices[i] for i in indices]) if inner is not None and plain else NotImplemented
 
     def __len__(self) -> int:
@@ -259,9 +266,10 @@ def random_split(
         sizes = [int(part) for part in lengths]
     if sum(sizes) != total:
         raise ValueError(
-            f"random_split: sum of input lengths does not equal the length of the input dataset: {sum(sizes)}, {total}"
+            f"random_split: sum of input lengths does not equal the length of the input dataset: "
+            f"{sum(sizes)}, {total}"
         )
-    from ..creation import randperm
+    from ..functions.random import randperm
 
     order: list[int] = randperm(total, generator=generator).tolist()
     ends = list(itertools.accumulate(sizes))

@@ -64,7 +64,8 @@ class DataLoader:
     ) -> None:
         if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
             raise ValueError(
-                f"DataLoader: num_workers option should be non-negative, got {num_workers}; 0 loads without threads"
+                f"DataLoader: num_workers option should be non-negative, got {num_workers}; "
+                "0 loads without threads"
             )
         if timeout < 0:
             raise ValueError(f"DataLoader: timeout option should be non-negative, got {timeout}")
@@ -79,7 +80,9 @@ class DataLoader:
             given = [("shuffle", shuffle or None), ("sampler", sampler), ("batch_sampler", batch_sampler)]
             for what, value in given:
                 if value is not None:
-                    raise ValueError(f"DataLoader with IterableDataset: expected unspecified {what} option, got {value}")
+                    raise ValueError(
+                        f"DataLoader with IterableDataset: expected unspecified {what} option, got {value}"
+                    )
         elif not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 f"DataLoader: dataset needs __getitem__ and __len__, or must be an IterableDataset; got "
@@ -90,8 +93,8 @@ class DataLoader:
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "DataLoader: batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                    "and drop_last"
+                    "DataLoader: batch_sampler option is mutually exclusive with batch_size, shuffle, "
+                    "sampler, and drop_last"
                 )
             batch_size = None
         elif batch_size is None and drop_last:
@@ -159,7 +162,7 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the epoch begun last stands: the batches given out, the sampler's seed, the generator's state.
+        """Where the epoch begun last stands: batches given out, the sampler's seed, the generator's state.
 
         After an epoch gone through to its end, it says that the next one begins. A sampler of one's own is
         asked for ``state_dict()`` if it has one; without, its order must not change from epoch to epoch.
@@ -190,7 +193,9 @@ class DataLoader:
             raise ValueError("DataLoader.load_state_dict: this is not the state_dict of a DataLoader")
         if ("generator" in state_dict) != (self.generator is not None):
             has = "has one" if self.generator is not None else "has none"
-            raise ValueError(f"DataLoader.load_state_dict: the state and the loader differ in generator= (it {has})")
+            raise ValueError(
+                f"DataLoader.load_state_dict: the state and the loader differ in generator= (it {has})"
+            )
         self._skip = state_dict["batches"]
         load_sampler_state(
             self.batch_sampler if self.batch_sampler is not None else self.sampler, state_dict["sampler"]
@@ -198,6 +203,7 @@ class DataLoader:
         if self.generator is not None:
             self.generator.set_state(state_dict["generator"])
         self._progress = _Progress(self._skip)
+        self._progress.begun = bool(state_dict["sampler"])
 
 
 class _Progress:
@@ -264,16 +270,16 @@ class _Fetch:
             return self._collate(self._one(job))
         try:
             if self._whole is not None:
-                batch = self._whole(job)
+                batch: Any = self._whole(job)
                 if batch is not NotImplemented:
                     return batch
             if self._many is None:
                 return self._collate([self._one(i) for i in job])
-            samples = self._many(job)
+            samples: Any = self._many(job)
             if len(samples) != len(job):
                 raise RuntimeError(
-                    f"DataLoader: {type(self._dataset).__name__}.__getitems__ returned {len(samples)} samples for "
-                    f"{len(job)} indices"
+                    f"DataLoader: {type(self._dataset).__name__}.__getitems__ returned {len(samples)} samples "
+                    f"for {len(job)} indices"
                 )
             return self._collate(samples)
         except Exception as error:
@@ -295,7 +301,9 @@ class _Fetch:
 class _Walk:
     """Loads the next batch of an iterable data set."""
 
-    def __init__(self, dataset: Any, collate: Callable[[Any], Any], size: int | None, drop_last: bool) -> None:
+    def __init__(
+        self, dataset: Any, collate: Callable[[Any], Any], size: int | None, drop_last: bool
+    ) -> None:
         self._items = iter(dataset)
         self._collate = collate
         self._size = size

@@ -62,11 +62,12 @@ class _Seeded(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         # Here, not at the first index: when the seed is drawn does not depend on who takes indices when.
-        if not self._again or self._seed is None:
+        seed = self._seed if self._again else None
+        if seed is None:
             bits = _core.randint(self.generator or default_generator, [2], 0, 1 << 32, _core.int64).tolist()
-            self._seed = bits[0] | (bits[1] & 0x7FFFFFFF) << 32
-        self._again = False
-        return self._order(Generator().manual_seed(self._seed))
+            seed = bits[0] | (bits[1] & 0x7FFFFFFF) << 32
+        self._seed, self._again = seed, False
+        return self._order(Generator().manual_seed(seed))
 
     def _order(self, generator: Generator) -> Iterator[int]:
         raise NotImplementedError
@@ -83,7 +84,9 @@ class _Seeded(Sampler[int]):
 
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{name}: num_samples should be a positive integer value, but got num_samples={value}")
+        raise ValueError(
+            f"{name}: num_samples should be a positive integer value, but got num_samples={value}"
+        )
     return value
 
 
@@ -169,7 +172,8 @@ class WeightedRandomSampler(_Seeded):
         self.weights: Tensor = _core.cast(as_tensor(weights), _core.float64)
         if self.weights.ndim != 1:
             raise ValueError(
-                f"WeightedRandomSampler: weights should be a 1d sequence, got shape {list(self.weights.shape)}"
+                f"WeightedRandomSampler: weights should be a 1d sequence, got shape "
+                f"{list(self.weights.shape)}"
             )
         self.num_samples = _count("WeightedRandomSampler", num_samples)
         self.replacement = replacement
@@ -191,7 +195,9 @@ class BatchSampler(Sampler[list[int]]):
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size <= 0:
-            raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
+            raise ValueError(
+                f"batch_size should be a positive integer value, but got batch_size={batch_size}"
+            )
         if not isinstance(drop_last, bool):
             raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
         self.sampler = sampler

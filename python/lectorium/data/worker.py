@@ -53,7 +53,9 @@ class _Channel:
         self.closed = False
 
 
-def _run(channel: _Channel, work: Callable[[Any], Any], info: WorkerInfo, begin: Callable[[int], Any] | None) -> None:
+def _run(
+    channel: _Channel, work: Callable[[Any], Any], info: WorkerInfo, begin: Callable[[int], Any] | None
+) -> None:
     _here.info = info
     try:
         if begin is not None:
@@ -76,8 +78,6 @@ def _run(channel: _Channel, work: Callable[[Any], Any], info: WorkerInfo, begin:
         except BaseException as error:
             result = (False, error)
         with channel.changed:
-            if channel.closed:
-                return
             channel.results[number] = result
             channel.changed.notify_all()
         # No reference to a batch or an exception while waiting for the next job.
@@ -105,14 +105,17 @@ class Prefetcher:
         self._timeout = timeout
         self._asked = self._given = 0
         self._channel = _Channel()
-        self._threads = [
-            threading.Thread(
-                target=_run, args=(self._channel, work, info, begin), name=f"DataLoader worker {info.id}", daemon=True
-            )
-            for info in infos
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._make = (work, infos, begin)
+        self._threads: list[threading.Thread] = []
+        self._start()
+
+    def _start(self) -> None:
+        work, infos, begin = self._make
+        self._channel.closed = False
+        for info in infos:
+            args, name = (self._channel, work, info, begin), f"DataLoader worker {info.id}"
+            self._threads.append(threading.Thread(target=_run, args=args, name=name, daemon=True))
+            self._threads[-1].start()
 
     def __iter__(self) -> Prefetcher:
         return self
@@ -123,6 +126,8 @@ class Prefetcher:
             if self._given == self._asked:
                 self.close()
                 raise StopIteration
+            if not self._threads:
+                self._start()
             fine, value = self._wait(self._given)
         except (KeyboardInterrupt, SystemExit):
             self.close()
@@ -133,6 +138,8 @@ class Prefetcher:
         if isinstance(value, EndOfData):
             self.close()
             raise StopIteration
+        # The traceback keeps this object alive, maybe for long. The threads start again if it is used again.
+        self._stop()
         raise value
 
     def _ask(self) -> None:
@@ -154,11 +161,11 @@ class Prefetcher:
         with channel.changed:
             while number not in channel.results:
                 if channel.broken is not None:
-                    self._jobs, self._asked = None, self._given
-                    raise channel.broken
+                    self._jobs, self._asked = None, self._given + 1
+                    return False, channel.broken
                 if not any(thread.is_alive() for thread in self._threads):
                     raise RuntimeError(
-                        "DataLoader: the threads of this iterator are gone (it was closed, or begun before a fork)"
+                        "DataLoader: the threads of this iterator are gone: it was begun before a fork"
                     )
                 if deadline is not None and time.monotonic() >= deadline:
                     raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
@@ -168,15 +175,19 @@ class Prefetcher:
 
     def close(self) -> None:
         """Ends the threads; what they have loaded is dropped."""
-        channel = self._channel
         self._jobs, self._asked = None, self._given
-        with channel.changed:
-            channel.closed = True
-            channel.jobs.clear()
-            channel.results.clear()
-            channel.changed.notify_all()
+        self._stop()
+        self._channel.jobs.clear()
+        self._channel.results.clear()
+
+    def _stop(self) -> None:
+        """Ends the threads; what they have loaded stays."""
+        threads, self._threads = self._threads, []
+        with self._channel.changed:
+            self._channel.closed = True
+            self._channel.changed.notify_all()
         until = time.monotonic() + _PATIENCE
-        for thread in self._threads:
+        for thread in threads:
             if thread is not threading.current_thread() and not sys.is_finalizing():
                 thread.join(max(0.0, until - time.monotonic()))
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from .. import _core, ops
 from .._core import Tensor, needs_grad
-from ..autograd.tape import apply_inplace
+from ..autograd.inplace import apply_inplace
+from .shape import _axis as normalized
+from .shape import broadcast_shapes
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
@@ -29,22 +31,11 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     part = ops.basic_index(input, basic)
     if advanced is not None:
         index_put_(part, advanced, value)
-    elif needs_grad((part, value)):
-        copy_(part, value)
-    else:
-        # As PyTorch: leading axes of size 1 in the value are dropped.
-        while value.ndim > part.ndim and value.shape[0] == 1:
-            value = _core.squeeze(value, (0,))
-        _core.copy_into(part, value)
-
-
-def copied(input: Tensor, src: Any) -> Tensor:
-    """``src`` broadcast and cast to what ``input`` is."""
-    src = ops.cast(src, input.dtype) if src.dtype != input.dtype else src
-    return ops.clone(ops.expand(src, list(input.shape)))
-
-
-copied.__name__ = "copy_"
+        return
+    # As PyTorch: leading axes of size 1 in the value are dropped.
+    while value.ndim > part.ndim and value.shape[0] == 1:
+        value = ops.squeeze(value, (0,))
+    copy_(part, value)
 
 
 def copy_(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
@@ -54,7 +45,7 @@ def copy_(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     if not needs_grad((input, src)):
         _core.copy_into(input, src if src.is_cpu else _core.to_cpu(src))
         return input
-    return apply_inplace(copied, input, (src,), {})
+    return apply_inplace(ops.overwrite, input, (src,), {})
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
@@ -126,11 +117,12 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
         >>> lt.index_copy(lt.zeros(3), 0, lt.tensor([2]), lt.ones(1))
         tensor([0., 0., 1.])
     """
-    axis = dim % max(input.ndim, 1)
-    return ops.index_put(input, source, [*[None] * axis, index]) if axis == 0 else _moved(input, axis, index, source)
-
-
-def _moved(input: Tensor, axis: int, index: Tensor, source: Tensor) -> Tensor:
+    axis = normalized("index_copy", dim, input.ndim)
+    if index.ndim > 1 or source.ndim != input.ndim or (source.ndim and source.shape[axis] != index.numel()):
+        raise _core.ShapeError(
+            f"index_copy: an index of shape {list(index.shape)} and a source of {list(source.shape)} do not fit "
+            f"axis {dim} of {list(input.shape)}"
+        )
     out = ops.index_put(ops.transpose(input, 0, axis), ops.transpose(source, 0, axis), [index])
     return ops.transpose(out, 0, axis)
 
@@ -142,7 +134,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         >>> lt.index_fill(lt.zeros(3), 0, lt.tensor([0]), 7)
         tensor([7., 0., 0.])
     """
-    axis = dim % max(input.ndim, 1)
+    axis = normalized("index_fill", dim, input.ndim)
     out = ops.index_put(ops.transpose(input, 0, axis), _core.full([], value, input.dtype), [index])
     return ops.transpose(out, 0, axis)
 
@@ -190,7 +182,15 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return ops.gather(ops.reshape(input, [input.numel()]), 0, ops.reshape(indices, [indices.numel()]))
-    return ops.gather(input, dim, indices)
+    axis = normalized("take_along_dim", dim, input.ndim)
+    if indices.ndim != input.ndim:
+        raise _core.ShapeError(
+            f"take_along_dim: expected indices of {input.ndim} axes, got shape {list(indices.shape)}"
+        )
+    mine, theirs = list(input.shape), list(indices.shape)
+    common = list(broadcast_shapes([*mine[:axis], 1, *mine[axis + 1 :]], [*theirs[:axis], 1, *theirs[axis + 1 :]]))
+    input = ops.expand(input, [*common[:axis], mine[axis], *common[axis + 1 :]])
+    return ops.gather(input, axis, ops.expand(indices, [*common[:axis], theirs[axis], *common[axis + 1 :]]))
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from .. import _core, ops
 from .._core import Tensor
+from .shape import _axis as normalized
 
 
 def _axes(name: str, x: Tensor, n: int) -> None:
@@ -134,10 +135,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         (2, 4)
     """
     if isinstance(dims, int):
+        if not 0 <= dims <= min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: dims must be 0 to {min(a.ndim, b.ndim)}, got {dims}")
         left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
         left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
-        left, right = [d % a.ndim for d in left], [d % b.ndim for d in right]
+        left = [normalized("tensordot", d, a.ndim) for d in left]
+        right = [normalized("tensordot", d, b.ndim) for d in right]
     if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
         raise _core.ShapeError(
             f"tensordot: axes {left} of shape {list(a.shape)} and {right} of shape {list(b.shape)} differ in size"
@@ -168,7 +172,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         >>> lt.einsum("ij,jk->ik", lt.ones(2, 3), lt.ones(3, 4)).shape
         (2, 4)
     """
-    tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(cast("list[Any]", operands[0]))
+    tensors = list(operands)
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(tensors):

@@ -110,13 +110,15 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 def xlogy(input: Any, other: Tensor) -> Tensor:
-    """``input * log(other)``, 0 where input is 0.
+    """``input * log(other)``, 0 where input is 0 (NaN where other is).
 
     Example:
         >>> lt.xlogy(lt.tensor([0.0, 1.0]), lt.tensor([0.0, 1.0]))
         tensor([0., 0.])
     """
     zero = _core.eq(input, 0)
+    if isinstance(other, Tensor) and other.dtype.is_floating_point:
+        zero = _core.logical_and(zero, _core.logical_not(_core.isnan(other)))
     return ops.where(zero, 0.0, ops.mul(input, ops.log(ops.where(zero, 1.0, other))))
 
 

@@ -47,15 +47,22 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     return _extreme(input, dim if other is None else other, keepdim, ops.amin, ops.min_dim, ops.minimum)
 
 
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+class MinMax(NamedTuple):
+    """The smallest and the largest."""
+
+    min: Tensor
+    max: Tensor
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """The smallest and the largest element.
 
     Example:
-        >>> lt.aminmax(lt.arange(3))
-        (tensor(0), tensor(2))
+        >>> lt.aminmax(lt.arange(3)).max
+        tensor(2)
     """
     axes = () if dim is None else (dim,)
-    return ops.amin(input, axes, keepdim), ops.amax(input, axes, keepdim)
+    return MinMax(ops.amin(input, axes, keepdim), ops.amax(input, axes, keepdim))
 
 
 def var(
@@ -67,11 +74,17 @@ def var(
         >>> lt.var(lt.tensor([1.0, 3.0]))
         tensor(2.)
     """
+    return ops.var(input, *_variance_arguments(dim, unbiased, keepdim, correction))
+
+
+def _variance_arguments(
+    dim: Any, unbiased: bool | None, keepdim: bool, correction: float | None
+) -> tuple[Any, bool, float]:
     if isinstance(dim, bool):  # var(x, False) is PyTorch's old var(x, unbiased)
         dim, unbiased = None, dim
     if correction is None:
         correction = 1.0 if unbiased is None or unbiased else 0.0
-    return ops.var(input, () if dim is None else dim, keepdim, float(correction))
+    return () if dim is None else dim, keepdim, float(correction)
 
 
 def std(
@@ -83,7 +96,7 @@ def std(
         >>> lt.std(lt.tensor([1.0, 3.0]), correction=0)
         tensor(1.)
     """
-    return ops.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return ops.std(input, *_variance_arguments(dim, unbiased, keepdim, correction))
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> tuple[Tensor, Tensor]:
@@ -104,8 +117,8 @@ def std_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepd
         >>> lt.std_mean(lt.tensor([1.0, 3.0]), correction=0)
         (tensor(1.), tensor(2.))
     """
-    variance, mean = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return ops.sqrt(variance), mean
+    mean = ops.mean(input, () if dim is None or isinstance(dim, bool) else dim, keepdim)
+    return std(input, dim, unbiased, keepdim, correction=correction), mean
 
 
 def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -214,7 +227,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         tensor(2)
     """
     if dim is None:
-        return ops.median_dim(ops.reshape(input, [-1]), 0)[0]
+        if input.numel() == 0 and input.dtype.is_floating_point:
+            return ops.mean(input)
+        return ops.median(input)
     return _kept(ops.median_dim(input, dim), input, dim, keepdim)
 
 
@@ -249,6 +264,11 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     counts = _core.bincount(input, minlength)
     if weights is None:
         return counts
+    if weights.shape != input.shape:
+        raise _core.ShapeError(
+            f"bincount: weights of shape {list(weights.shape)} for numbers of shape {list(input.shape)}; "
+            "they must be equal"
+        )
     return _core.scatter_add(_core.zeros(list(counts.shape), weights.dtype), 0, input, weights)
 
 

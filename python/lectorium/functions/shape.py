@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from .. import _core, ops
 from .._core import Tensor
@@ -13,7 +13,7 @@ from .._core import Tensor
 def _ints(name: str, args: tuple[Any, ...]) -> list[int]:
     """``f(2, 3)`` and ``f((2, 3))``."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
-        args = tuple(args[0])
+        args = tuple(cast("list[Any]", args[0]))
     try:
         return [a.__index__() for a in args]
     except AttributeError:
@@ -129,6 +129,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     dst = [_axis("movedim", d, n) for d in ([destination] if isinstance(destination, int) else destination)]
     if len(src) != len(dst):
         raise ValueError(f"movedim: {len(src)} sources but {len(dst)} destinations")
+    if len(set(src)) != len(src) or len(set(dst)) != len(dst):
+        raise ValueError(f"movedim: an axis is named twice in {source} to {destination}")
     rest = iter([i for i in range(n) if i not in src])
     order = [src[dst.index(i)] if i in dst else next(rest) for i in range(n)]
     return ops.permute(input, order)
@@ -305,6 +307,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if chunks < 1:
         raise ValueError(f"chunk: chunks must be 1 or more, got {chunks}")
     axis = _axis("chunk", dim, input.ndim)
+    if input.ndim and input.shape[axis] == 0:
+        return split(input, [0] * chunks, axis)
     return split(input, max(1, -(-input.shape[axis] // chunks)), axis)
 
 
@@ -408,6 +412,5 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         ops.expand(ops.reshape(v, [1] * i + [v.numel()] + [1] * (n - i - 1)), shape) for i, v in enumerate(vectors)
     ]
     if swap:
-        grids = [ops.transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)

@@ -14,7 +14,7 @@ class CifarNet(nn.Module):
 
     Example:
         >>> lt.models.CifarNet()(lt.zeros(2, 3, 32, 32)).shape
-        lectorium.Size([2, 10])
+        (2, 10)
     """
 
     def __init__(self) -> None:

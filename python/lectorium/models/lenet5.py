@@ -9,12 +9,13 @@ from .._core import Tensor
 class LeNet5(nn.Module):
     """LeNet-5 as the lecture draws it, for 1x28x28: two convolutions with pooling, two linear layers.
 
-    [N, 1, 28, 28] to the logits [N, 10]; 1,256,080 parameters. Source: LeCun, Bottou, Bengio and Haffner (1998),
-    Gradient-based learning applied to document recognition; with ReLU, max pooling and wider layers than there.
+    [N, 1, 28, 28] to the logits [N, 10]; 1,256,080 parameters. Source: LeCun, Bottou, Bengio and Haffner
+    (1998), Gradient-based learning applied to document recognition; with ReLU, max pooling and wider layers
+    than there.
 
     Example:
         >>> lt.models.LeNet5()(lt.zeros(2, 1, 28, 28)).shape
-        lectorium.Size([2, 10])
+        (2, 10)
     """
 
     def __init__(self, classes: int = 10) -> None:

@@ -13,7 +13,7 @@ class LogisticRegression(nn.Module):
 
     Example:
         >>> lt.models.LogisticRegression()(lt.zeros(2, 1, 28, 28)).shape
-        lectorium.Size([2, 10])
+        (2, 10)
     """
 
     def __init__(self, inputs: int = 784, classes: int = 10) -> None:

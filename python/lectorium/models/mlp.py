@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from .. import nn
@@ -16,7 +17,7 @@ class MLP(nn.Module):
 
     Example:
         >>> lt.models.MLP((784, 100, 10))(lt.zeros(2, 1, 28, 28)).shape
-        lectorium.Size([2, 10])
+        (2, 10)
     """
 
     def __init__(self, sizes: Sequence[int] = (784, 512, 256, 10), dropout: float = 0.2) -> None:
@@ -24,7 +25,7 @@ class MLP(nn.Module):
         if len(sizes) < 2:
             raise ValueError(f"MLP: sizes needs at least the values in and the classes, got {tuple(sizes)}")
         layers: list[nn.Module] = [nn.Flatten()]
-        for before, after in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for before, after in itertools.pairwise(sizes[:-1]):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 

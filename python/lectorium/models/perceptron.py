@@ -9,8 +9,8 @@ from .._core import Tensor
 class Perceptron(nn.Module):
     """Threshold units side by side, each a perceptron of its own: unit i fires where output i is above 0.
 
-    [N, inputs] to the sums before the threshold [N, units]; weights start at 0. Source: Rosenblatt (1958), The
-    perceptron: a probabilistic model for information storage and organization in the brain.
+    [N, inputs] to the sums before the threshold [N, units]; weights start at 0. Source: Rosenblatt (1958),
+    The perceptron: a probabilistic model for information storage and organization in the brain.
 
     Example:
         >>> unit = lt.models.Perceptron(inputs=2)
@@ -22,6 +22,7 @@ class Perceptron(nn.Module):
         super().__init__()
         self.sum = nn.Linear(inputs, units)
         nn.init.zeros_(self.sum.weight)
+        assert self.sum.bias is not None
         nn.init.zeros_(self.sum.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ class XorMLP(nn.Module):
 
     Example:
         >>> lt.models.XorMLP()(lt.zeros(4, 2)).shape
-        lectorium.Size([4, 1])
+        (4, 1)
     """
 
     def __init__(self, hidden: int = 4) -> None:

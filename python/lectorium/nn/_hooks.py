@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from .._core import Tensor
 from ..autograd.function import Function
@@ -37,15 +37,24 @@ class RemovableHandle:
         self.remove()
 
 
+def _entries(hooks: HookDict | None) -> list[Any]:
+    """A copy, so that a hook may remove itself."""
+    return list(hooks.values()) if hooks else []
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+
+
 class Hooks:
     """The part of ``Module`` that registers and runs hooks."""
 
     # True from the first hook on; until then a call goes straight to forward.
     _hooked = False
-    _hooks_before: HookDict
-    _hooks_after: HookDict
-    _hooks_backward: HookDict
-    _hooks_backward_before: HookDict
+    _hooks_before: HookDict | None
+    _hooks_after: HookDict | None
+    _hooks_backward: HookDict | None
+    _hooks_backward_before: HookDict | None
     forward: Callable[..., Any]
 
     def _init_hooks(self) -> None:
@@ -70,7 +79,7 @@ class Hooks:
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """``hook(module, args)`` runs before ``forward``; what it returns (if not None) replaces the arguments.
+        """``hook(module, args)`` runs before ``forward``; what it returns (if any) replaces the arguments.
 
         With ``with_kwargs`` it is ``hook(module, args, kwargs)`` and returns None or both.
 
@@ -90,7 +99,7 @@ class Hooks:
         with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:
-        """``hook(module, args, output)`` runs after ``forward``; what it returns (if not None) replaces the output.
+        """``hook(module, args, output)`` runs after ``forward``; what it returns replaces the output.
 
         With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``; with ``always_call`` it runs (with
         output None) also when ``forward`` raises.
@@ -112,37 +121,41 @@ class Hooks:
         """
         return self._add_hook("_hooks_backward", hook, prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """``hook(module, grad_output)`` runs when the gradients of the outputs are known and may replace them."""
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, grad_output)`` runs when the outputs' gradients are known and may replace them."""
         return self._add_hook("_hooks_backward_before", hook, prepend)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list((self._hooks_before or {}).values()):
+        for hook, with_kwargs in _entries(self._hooks_before):
             if with_kwargs:
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    if not (isinstance(changed, tuple) and len(changed) == 2):
-                        raise RuntimeError("forward pre-hook: with kwargs it must return None or (args, kwargs)")
-                    args, kwargs = changed
+                both: Any = hook(self, args, kwargs)
+                if both is not None:
+                    if len(_tuple(both)) != 2:
+                        raise RuntimeError(
+                            "forward pre-hook: with kwargs it must return None or (args, kwargs)"
+                        )
+                    args, kwargs = both
             else:
                 changed = hook(self, args)
                 if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-        both = _BackwardHooks(self) if self._hooks_backward or self._hooks_backward_before else None
-        if both is not None:
-            args = both.watch_inputs(args)
+                    args = _tuple(changed)
+        around = _BackwardHooks(self) if self._hooks_backward or self._hooks_backward_before else None
+        if around is not None:
+            args = around.watch_inputs(args)
         try:
             output = self.forward(*args, **kwargs)
         except Exception:
-            for hook, with_kwargs, always in list((self._hooks_after or {}).values()):
+            for hook, with_kwargs, always in _entries(self._hooks_after):
                 if always:
                     _ = hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
             raise
-        for hook, with_kwargs, _always in list((self._hooks_after or {}).values()):
+        for hook, with_kwargs, _always in _entries(self._hooks_after):
             changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
             if changed is not None:
                 output = changed
-        return output if both is None else both.watch_outputs(output)
+        return output if around is None else around.watch_outputs(output)
 
 
 class _BackwardHooks:
@@ -150,8 +163,8 @@ class _BackwardHooks:
 
     def __init__(self, module: Any) -> None:
         self.module = module
-        self.hooks = list((module._hooks_backward or {}).values())
-        self.pre_hooks = list((module._hooks_backward_before or {}).values())
+        self.hooks = _entries(module._hooks_backward)
+        self.pre_hooks = _entries(module._hooks_backward_before)
         self.grad_output: tuple[Any, ...] | None = None
         self.inputs = 0
         self.watched: list[int] = []
@@ -185,7 +198,7 @@ class _BackwardHooks:
             for hook in self.pre_hooks:
                 changed = hook(self.module, current)
                 if changed is not None:
-                    current = changed if isinstance(changed, tuple) else (changed,)
+                    current = _tuple(changed)
             self.grad_output = current
             if not self.watched:
                 # No input wants a gradient, so nothing else tells when the module is done.
@@ -211,16 +224,19 @@ class _BackwardHooks:
         for hook in self.hooks:
             changed = hook(self.module, current, self.grad_output)
             if changed is not None:
-                changed = changed if isinstance(changed, tuple) else (changed,)
+                changed = _tuple(changed)
                 if len(changed) != self.inputs:
                     raise RuntimeError(
-                        f"full backward hook: returned {len(changed)} gradients, expected {self.inputs}, one an input"
+                        f"full backward hook: returned {len(changed)} gradients, "
+                        f"expected {self.inputs}, one an input"
                     )
                 current = changed
         return tuple(current[i] for i in self.watched)
 
 
-def _identity(callback: Callable[[tuple[Any, ...]], tuple[Any, ...]], tensors: list[Tensor]) -> tuple[Tensor, ...]:
+def _identity(
+    callback: Callable[[tuple[Any, ...]], tuple[Any, ...]], tensors: list[Tensor]
+) -> tuple[Tensor, ...]:
     """Aliases of the tensors; their gradients pass through ``callback`` on the way back."""
     return _Identity.apply(callback, *tensors)
 

@@ -127,6 +127,8 @@ def _put(module: Any, name: str, value: Tensor, assign: bool) -> None:
             source = _core.to_gpu(source) if own.device_type == "gpu" else _core.to_cpu(source)
         _core.copy_into(own, source)
     elif is_parameter:
-        module._parameters[name] = value if isinstance(value, type(own)) else type(own)(value, own.requires_grad)
+        module._parameters[name] = (
+            value if isinstance(value, type(own)) else type(own)(value, own.requires_grad)
+        )
     else:
         module._buffers[name] = value

@@ -32,9 +32,9 @@ class Tree:
                 seen.add(id(module))
                 yield name, module
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below it, each once."""
-        for _, module in self.named_modules():
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_modules(
@@ -55,7 +55,9 @@ class Tree:
         yield prefix, self  # pyright: ignore[reportReturnType]
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def _named_members(
         self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
@@ -114,7 +116,8 @@ class Tree:
             if children.get(step) is None:
                 known = ", ".join(children) or "none"
                 raise AttributeError(
-                    f"get_submodule: {type(here).__name__} has no module '{step}' (of '{target}'); it has: {known}"
+                    f"get_submodule: {type(here).__name__} has no module '{step}' (of '{target}'); "
+                    f"it has: {known}"
                 )
             here = children[step]
         return here
@@ -124,7 +127,9 @@ class Tree:
         module = self.get_submodule(path)
         value = getattr(module, kind).get(name)
         if value is None:
-            raise AttributeError(f"get_{what}: {type(module).__name__} has no {what} '{name}' (of '{target}')")
+            raise AttributeError(
+                f"get_{what}: {type(module).__name__} has no {what} '{name}' (of '{target}')"
+            )
         return value
 
     def get_parameter(self, target: str) -> Parameter:
@@ -134,3 +139,22 @@ class Tree:
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a path such as ``"features.4.running_mean"``."""
         return self._get_member("_buffers", "buffer", target)
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts a module at a path, in place of the one there (``strict``: there must be one).
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.ReLU())
+            >>> net.set_submodule("0", lt.nn.Tanh())
+            >>> net[0]
+            Tanh()
+        """
+        if not target:
+            raise ValueError("set_submodule: a module cannot be put in place of itself; give a path")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and parent._modules.get(name) is None:
+            raise AttributeError(
+                f"set_submodule: {type(parent).__name__} has no module '{name}' (of '{target}')"
+            )
+        setattr(parent, name, module)

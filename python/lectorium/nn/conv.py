@@ -48,7 +48,9 @@ class _Conv(Module):
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f"{name}: padding must be 'valid', 'same', an int or {n} ints, got {padding!r}")
         if padding_mode not in _MODES:
-            raise ValueError(f"{name}: padding_mode must be one of {list(_MODES)}, but got padding_mode='{padding_mode}'")
+            raise ValueError(
+                f"{name}: padding_mode must be one of {list(_MODES)}, but got padding_mode='{padding_mode}'"
+            )
         self.kernel_size = numbers(name, "kernel_size", kernel_size, n)
         self.stride = numbers(name, "stride", stride, n)
         self.padding: Any = padding if isinstance(padding, str) else numbers(name, "padding", padding, n)
@@ -65,7 +67,11 @@ class _Conv(Module):
                 raise ValueError(f"{name}: {what} must be {least} or more, got {values}")
         if padding == "same" and any(s != 1 for s in self.stride):
             raise ValueError(f"{name}: padding='same' is not supported for strided convolutions")
-        ends = (in_channels, out_channels // groups) if self._transposed else (out_channels, in_channels // groups)
+        ends = (
+            (in_channels, out_channels // groups)
+            if self._transposed
+            else (out_channels, in_channels // groups)
+        )
         self.weight = parameter((*ends, *self.kernel_size), dtype, device)
         self.register_parameter("bias", parameter((out_channels,), dtype, device) if bias else None)
         self.reset_parameters()
@@ -86,7 +92,9 @@ class _Conv(Module):
         return pads
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
         if self.padding != (0,) * self._axes:
             text += f", padding={self.padding}"
         if self.dilation != (1,) * self._axes:
@@ -111,7 +119,9 @@ class _Conv(Module):
 
     def _run(self, function: Any, x: Tensor, padding: Any) -> Tensor:
         members = self._parameters
-        return function(x, members["weight"], members["bias"], self.stride, padding, self.dilation, self.groups)
+        return function(
+            x, members["weight"], members["bias"], self.stride, padding, self.dilation, self.groups
+        )
 
 
 class Conv1d(_Conv):
@@ -139,7 +149,18 @@ class Conv1d(_Conv):
         dtype: DType | None = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
@@ -173,7 +194,18 @@ class Conv2d(_Conv):
         dtype: DType | None = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
@@ -231,8 +263,8 @@ class _ConvTranspose(_Conv):
             most = natural + max(self.stride[i], self.dilation[i]) - 1
             if not natural <= wanted[i] <= most:
                 raise ValueError(
-                    f"{type(self).__name__}: requested an output size of {wanted}, but valid sizes of axis {i - n} "
-                    f"range from {natural} to {most}"
+                    f"{type(self).__name__}: requested an output size of {wanted}, "
+                    f"but valid sizes of axis {i - n} range from {natural} to {most}"
                 )
             extra.append(wanted[i] - natural)
         return tuple(extra)

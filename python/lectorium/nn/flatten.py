@@ -55,7 +55,9 @@ class Unflatten(Module):
         super().__init__()
         if isinstance(dim, bool) or not isinstance(dim, int):
             raise TypeError(f"Unflatten: dim must be an int, got {type(dim).__name__}")
-        if not isinstance(unflattened_size, (tuple, list)) or not all(isinstance(s, int) for s in unflattened_size):
+        if not isinstance(unflattened_size, (tuple, list)) or not all(
+            isinstance(s, int) for s in unflattened_size
+        ):
             raise TypeError(f"Unflatten: unflattened_size must be a tuple of ints, got {unflattened_size!r}")
         self.dim = dim
         self.unflattened_size: Any = unflattened_size
@@ -71,7 +73,8 @@ class Unflatten(Module):
             known = input.shape[axis]
         if known != input.shape[axis] or -1 in sizes:
             raise ShapeError(
-                f"unflatten: sizes {list(self.unflattened_size)} do not multiply to axis {axis} of size {input.shape[axis]}"
+                f"unflatten: sizes {list(self.unflattened_size)} "
+                f"do not multiply to axis {axis} of size {input.shape[axis]}"
             )
         return ops.reshape(input, [*input.shape[:axis], *sizes, *input.shape[axis + 1 :]])
 

@@ -10,7 +10,16 @@ from .. import _core
 from .._core import Tensor
 from ..random import Generator, default_generator
 
-_LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid")
+_LINEAR = (
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -56,11 +65,15 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
         >>> bool((w >= 2).all() and (w <= 3).all())
         True
     """
-    made = _core.uniform(generator or default_generator, list(tensor.shape), _compute_dtype(tensor), float(a), float(b))
+    made = _core.uniform(
+        generator or default_generator, list(tensor.shape), _compute_dtype(tensor), float(a), float(b)
+    )
     return _write(tensor, made)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers.
 
     Example:
@@ -135,15 +148,19 @@ def eye_(tensor: Tensor) -> Tensor:
         tensor([[1., 0.]])
     """
     if tensor.ndim != 2:
-        raise ValueError(f"eye_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}")
-    return _write(tensor, _core.eye(*tensor.shape, _compute_dtype(tensor)))
+        raise ValueError(
+            f"eye_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}"
+        )
+    return _write(tensor, _core.eye(tensor.shape[0], tensor.shape[1], _compute_dtype(tensor)))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution's weight that passes its input on unchanged (as far as the channels go)."""
     shape = tensor.shape
     if len(shape) not in (3, 4, 5):
-        raise ValueError(f"dirac_: only tensors with 3, 4, or 5 dimensions are supported, got shape {list(shape)}")
+        raise ValueError(
+            f"dirac_: only tensors with 3, 4, or 5 dimensions are supported, got shape {list(shape)}"
+        )
     if shape[0] % groups:
         raise ValueError(f"dirac_: dim 0 must be divisible by groups, got {shape[0]} and {groups}")
     _core.fill_into(tensor, 0.0)
@@ -229,7 +246,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         True
     """
     if tensor.ndim < 2:
-        raise ValueError(f"orthogonal_: only tensors with 2 or more dimensions are supported, got {list(tensor.shape)}")
+        raise ValueError(
+            f"orthogonal_: only tensors with 2 or more dimensions are supported, got {list(tensor.shape)}"
+        )
     if tensor.numel() == 0:
         return tensor
     import numpy as np
@@ -247,7 +266,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal numbers, of which a share of each column is zero (Martens 2010)."""
     if tensor.ndim != 2:
-        raise ValueError(f"sparse_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}")
+        raise ValueError(
+            f"sparse_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}"
+        )
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
     normal_(tensor, 0.0, std, generator)

@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from .._core import Tensor, dtype as DType
-from . import functional as F
-from . import init
+from . import functional as F, init
 from ._make import parameter, reset_affine, size
 from .module import Module
 
@@ -64,7 +63,9 @@ class Linear(Module):
         return F.linear(input, members["weight"], members["bias"])  # pyright: ignore[reportArgumentType]
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Bilinear(Module):

@@ -127,7 +127,11 @@ class Module(Tree, State, Hooks):
                     f"{type(self).__name__}: cannot assign {type(value).__name__} as buffer '{name}' "
                     "(lectorium.Tensor or None expected)"
                 )
-            persistent = value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
+            persistent = (
+                value.persistent
+                if isinstance(value, Buffer)
+                else name not in self._non_persistent_buffers_set
+            )
             self._forget(name, "_buffers")
             self.register_buffer(name, value, persistent)
             return
@@ -167,7 +171,7 @@ class Module(Tree, State, Hooks):
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
         if "." in name:
-            raise KeyError(f"{what} name can't contain \".\", got: {name}")
+            raise KeyError(f'{what} name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError(f'{what} name can\'t be empty string ""')
         if name not in members and (name in self.__dict__ or hasattr(self, name)):
@@ -183,7 +187,7 @@ class Module(Tree, State, Hooks):
             )
         if param is not None and not param.is_leaf:
             raise ValueError(
-                f"cannot assign non-leaf Tensor to parameter '{name}'; model parameters must be created explicitly"
+                f"cannot assign non-leaf Tensor to parameter '{name}'; parameters must be created explicitly"
             )
         self._parameters[name] = param
 
@@ -199,7 +203,8 @@ class Module(Tree, State, Hooks):
         self._check_name("buffer", name, self.__dict__.get("_buffers", {}))
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (lectorium.Tensor or None required)"
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                "(lectorium.Tensor or None required)"
             )
         self._buffers[name] = tensor
         if persistent:

@@ -23,7 +23,9 @@ class Parameter(Tensor):
         if data is None:
             data = _core.empty([0], _core.get_default_dtype())
         elif not isinstance(data, Tensor):
-            raise TypeError(f"{cls.__name__}: expected a Tensor, got {type(data).__name__}; use lectorium.tensor(data)")
+            raise TypeError(
+                f"{cls.__name__}: expected a Tensor, got {type(data).__name__}; use lectorium.tensor(data)"
+            )
         made = super().__new__(cls, data)
         if requires_grad:
             made.requires_grad = True
@@ -63,7 +65,9 @@ class Buffer(Tensor):
         if data is None:
             data = _core.empty([0], _core.get_default_dtype())
         elif not isinstance(data, Tensor):
-            raise TypeError(f"{cls.__name__}: expected a Tensor, got {type(data).__name__}; use lectorium.tensor(data)")
+            raise TypeError(
+                f"{cls.__name__}: expected a Tensor, got {type(data).__name__}; use lectorium.tensor(data)"
+            )
         made = super().__new__(cls, data)
         made.persistent = persistent
         return made

@@ -36,7 +36,13 @@ class _MaxPool(Module):
 
     def _pool(self, function: Any, input: Tensor) -> Any:
         return function(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
         )
 
 

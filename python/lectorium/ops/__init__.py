@@ -9,7 +9,6 @@ from .._core import zeros_of as zeros_of
 from .activation import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .elementwise import *  # noqa: F403
-from .elementwise import where_ as where
 from .index import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .loss import *  # noqa: F403

@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 
 Bend = Callable[..., Any] | None
 
 
-def _activation(name: str, doc: str, bend: Bend = None) -> tuple[Any, Any]:
+def _activation(name: str, doc: str, bend: Bend = None):
     """``name`` and ``name_grad(g, x)``; ``bend(k, x, *parameters)`` is the second derivative, None if 0."""
 
-    def forward(k: Any, x: Any, *parameters: float) -> Any:
+    def forward(k: Any, x: Any, *parameters: float) -> One:
         return getattr(k, name)(x, *parameters), (x, parameters)
 
     forward.__name__ = name
@@ -26,7 +26,7 @@ def _activation(name: str, doc: str, bend: Bend = None) -> tuple[Any, Any]:
         x, parameters = saved
         return (getattr(k, f"{name}_grad")(g, x, *parameters),)
 
-    def gradient(k: Any, g: Any, x: Any, *parameters: float) -> Any:
+    def gradient(k: Any, g: Any, x: Any, *parameters: float) -> One:
         return getattr(k, f"{name}_grad")(g, x, *parameters), (g, x, parameters)
 
     gradient.__name__ = f"{name}_grad"

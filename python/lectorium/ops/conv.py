@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 from .elementwise import _wants
 
 ConvSpec = _core.ConvSpec
 
 
 @op
-def conv2d(k: Any, x: Any, w: Any, b: Any, spec: Any) -> Any:
+def conv2d(k: Any, x: Any, w: Any, b: Any, spec: Any) -> One:
     """Cross-correlation of [N, C, H, W] with [O, C / groups, kh, kw], plus a bias."""
     saved = (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w), spec)
     return k.conv2d(x, w, b, spec), saved
@@ -29,7 +29,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def conv2d_input_grad(k: Any, g: Any, w: Any, size: Any, spec: Any) -> Any:
+def conv2d_input_grad(k: Any, g: Any, w: Any, size: Any, spec: Any) -> One:
     """The gradient for the input; also the transposed convolution of ``g`` with ``w``."""
     return k.conv2d_input_grad(g, w, size, spec), (g if _wants(w) else None, w if _wants(g) else None, k.meta(w), spec)
 
@@ -41,7 +41,7 @@ def _(k: Any, gx: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def conv2d_weight_grad(k: Any, g: Any, x: Any, size: Any, spec: Any) -> Any:
+def conv2d_weight_grad(k: Any, g: Any, x: Any, size: Any, spec: Any) -> One:
     """The gradient for the weight."""
     return k.conv2d_weight_grad(g, x, size, spec), (g if _wants(x) else None, x if _wants(g) else None, k.meta(x), spec)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .. import _core
 from .._core import Tensor
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 
 _2_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
@@ -21,7 +22,7 @@ def _wants(t: Any) -> bool:
 
 
 @op
-def add(k: Any, x: Any, y: Any, alpha: Any = 1) -> Any:
+def add(k: Any, x: Any, y: Any, alpha: Any = 1) -> One:
     """``x + alpha * y``, broadcast and promoted."""
     return k.add(x, y, alpha), (k.meta(x), k.meta(y), alpha)
 
@@ -34,7 +35,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def sub(k: Any, x: Any, y: Any, alpha: Any = 1) -> Any:
+def sub(k: Any, x: Any, y: Any, alpha: Any = 1) -> One:
     """``x - alpha * y``, broadcast and promoted."""
     return k.sub(x, y, alpha), (k.meta(x), k.meta(y), alpha)
 
@@ -46,7 +47,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def mul(k: Any, x: Any, y: Any) -> Any:
+def mul(k: Any, x: Any, y: Any) -> One:
     """``x * y``, broadcast and promoted."""
     return k.mul(x, y), (x if _wants(y) else None, y if _wants(x) else None, k.meta(x), k.meta(y))
 
@@ -58,7 +59,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def div(k: Any, x: Any, y: Any) -> Any:
+def div(k: Any, x: Any, y: Any) -> One:
     """``x / y``, broadcast; integers give floats."""
     return k.div(x, y), (x if _wants(y) else None, y, k.meta(x), k.meta(y))
 
@@ -71,7 +72,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def pow(k: Any, x: Any, y: Any) -> Any:
+def pow(k: Any, x: Any, y: Any) -> One:
     """``x ** y``, broadcast and promoted."""
     out = k.pow(x, y)
     return out, (x, y, out if _wants(y) else None, k.meta(x), k.meta(y))
@@ -103,8 +104,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return dx, dy
 
 
-def _extreme(name: str) -> Any:
-    def forward(k: Any, x: Any, y: Any) -> Any:
+def _extreme(name: str):
+    def forward(k: Any, x: Any, y: Any) -> One:
         return getattr(k, name)(x, y), (x, y, k.meta(x), k.meta(y))
 
     forward.__name__ = name
@@ -130,7 +131,7 @@ fmin = _extreme("fmin")
 
 
 @op
-def atan2(k: Any, x: Any, y: Any) -> Any:
+def atan2(k: Any, x: Any, y: Any) -> One:
     """The angle of the point (y, x): ``atan2(x, y)`` as PyTorch names its arguments."""
     return k.atan2(x, y), (x, y, k.meta(x), k.meta(y))
 
@@ -143,7 +144,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def logaddexp(k: Any, x: Any, y: Any) -> Any:
+def logaddexp(k: Any, x: Any, y: Any) -> One:
     """``log(exp(x) + exp(y))`` without overflow."""
     return k.logaddexp(x, y), (x, y, k.meta(x), k.meta(y))
 
@@ -156,7 +157,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def hypot(k: Any, x: Any, y: Any) -> Any:
+def hypot(k: Any, x: Any, y: Any) -> One:
     """``sqrt(x² + y²)`` without overflow."""
     out = k.hypot(x, y)
     return out, (x, y, out, k.meta(x), k.meta(y))
@@ -170,7 +171,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def remainder(k: Any, x: Any, y: Any) -> Any:
+def remainder(k: Any, x: Any, y: Any) -> One:
     """``x - floor(x / y) * y``: the sign of ``y``, as Python's ``%``."""
     return k.remainder(x, y), (x, y, k.meta(x), k.meta(y))
 
@@ -182,7 +183,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def fmod(k: Any, x: Any, y: Any) -> Any:
+def fmod(k: Any, x: Any, y: Any) -> One:
     """``x - trunc(x / y) * y``: the sign of ``x``, as C's ``fmod``."""
     return k.fmod(x, y), (x, y, k.meta(x), k.meta(y))
 
@@ -194,13 +195,13 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def where_(k: Any, condition: Any, x: Any, y: Any) -> Any:
+def where(k: Any, condition: Any, x: Any, y: Any) -> One:
     """``x`` where the condition holds, else ``y``; broadcast."""
     out = k.where(condition, x, y)
     return out, (condition, k.meta(x), k.meta(y))
 
 
-@where_.vjp
+@where.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     condition, mx, my = saved
     dx = need[1] and k.sum_to(k.where(condition, g, 0.0), mx)
@@ -208,7 +209,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def clamp(k: Any, x: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(k: Any, x: Any, min: Any = None, max: Any = None) -> One:
     """``x`` held between ``min`` and ``max``."""
     return k.clamp(x, min, max), (x, min, max)
 
@@ -221,10 +222,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (g if high is None else k.where(k.le(x, high), g, 0.0),)
 
 
-def _unary(name: str, doc: str, gradient: Any, keep: str = "x") -> Any:
+# gradient(k, g) or gradient(k, g, x or y)
+Gradient = Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any]
+
+
+def _unary(name: str, doc: str, gradient: Gradient, keep: str = "x"):
     """A function of one tensor. ``keep``: what its gradient is computed from, ``x``, ``y`` or nothing."""
 
-    def forward(k: Any, x: Any) -> Any:
+    def forward(k: Any, x: Any) -> One:
         out = getattr(k, name)(x)
         return out, (x,) if keep == "x" else (out,) if keep == "y" else ()
 
@@ -292,7 +297,7 @@ frac = _unary("frac", "The fraction of x, with its sign.", lambda k, g: g, "")
 
 
 @op
-def tanh_grad(k: Any, g: Any, y: Any) -> Any:
+def tanh_grad(k: Any, g: Any, y: Any) -> One:
     """``g * (1 - y²)``."""
     return k.tanh_grad(g, y), (g, y)
 
@@ -304,7 +309,7 @@ def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def sigmoid_grad(k: Any, g: Any, y: Any) -> Any:
+def sigmoid_grad(k: Any, g: Any, y: Any) -> One:
     """``g * y * (1 - y)``."""
     return k.sigmoid_grad(g, y), (g, y)
 
@@ -316,7 +321,7 @@ def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def relu_grad(k: Any, g: Any, y: Any) -> Any:
+def relu_grad(k: Any, g: Any, y: Any) -> One:
     """``g`` where ``y > 0``."""
     return k.relu_grad(g, y), (y,)
 
@@ -327,7 +332,7 @@ def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def cast(k: Any, x: Any, dtype: Any) -> Any:
+def cast(k: Any, x: Any, dtype: Any) -> One:
     """The same values in another dtype."""
     return k.cast(x, dtype), (x.dtype,)
 
@@ -338,7 +343,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def clone(k: Any, x: Any) -> Any:
+def clone(k: Any, x: Any) -> One:
     """A copy with memory of its own."""
     return k.clone(x), ()
 
@@ -349,7 +354,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def contiguous(k: Any, x: Any) -> Any:
+def contiguous(k: Any, x: Any) -> One:
     """The tensor in row-major memory."""
     return k.contiguous(x), ()
 
@@ -360,17 +365,29 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def copysign(k: Any, x: Any, y: Any) -> Any:
+def overwrite(k: Any, x: Any, src: Any) -> One:
+    """``src``, broadcast and cast to what ``x`` is; to the old ``x`` flows a gradient of 0."""
+    return k.clone(k.expand(k.cast(src, x.dtype), list(x.shape))), (k.meta(x), k.meta(src))
+
+
+@overwrite.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    mx, my = saved
+    return need[0] and k.zeros_of(mx), need[1] and k.sum_to(g, my)
+
+
+@op
+def copysign(k: Any, x: Any, y: Any) -> One:
     """The magnitude of ``x`` with the sign of ``y``."""
     out = k.copysign(x, y)
-    return out, (x, out, k.meta(x))
+    return out, (x, out, k.meta(x), k.meta(y))
 
 
 @copysign.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    x, out, mx = saved
-    same = k.mul(k.sign(x), k.sign(out))
-    return need[0] and k.sum_to(k.mul(g, same), mx), None
+    x, out, mx, my = saved
+    dx = need[0] and k.sum_to(k.mul(g, k.mul(k.sign(x), k.sign(out))), mx)
+    return dx, need[1] and k.zeros_of(my)
 
 
 for _name in ("mul", "div", "pow", "add", "sub", "maximum", "minimum", "remainder", "fmod"):
@@ -388,7 +405,7 @@ digamma = _core.digamma
 
 
 @op
-def to_gpu(k: Any, x: Any) -> Any:
+def to_gpu(k: Any, x: Any) -> One:
     """A copy on the GPU."""
     return k.to_gpu(x), ()
 
@@ -399,7 +416,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def to_cpu(k: Any, x: Any) -> Any:
+def to_cpu(k: Any, x: Any) -> One:
     """A copy on the CPU."""
     return k.to_cpu(x), ()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import op
+from ..autograd.tape import One, Two, op
 
 
 @op
-def gather(k: Any, x: Any, dim: int, index: Any) -> Any:
+def gather(k: Any, x: Any, dim: int, index: Any) -> One:
     """``out[i][j] = x[index[i][j]][j]`` for ``dim=0``, and so on."""
     return k.gather(x, dim, index), (k.meta(x), dim, index)
 
@@ -21,7 +21,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def scatter(k: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+def scatter(k: Any, x: Any, dim: int, index: Any, src: Any) -> One:
     """A copy of ``x`` with ``src`` written at ``index`` along ``dim``."""
     return k.scatter(x, dim, index, src), (dim, index, k.meta(src))
 
@@ -38,7 +38,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def scatter_value(k: Any, x: Any, dim: int, index: Any, value: Any) -> Any:
+def scatter_value(k: Any, x: Any, dim: int, index: Any, value: Any) -> One:
     """A copy of ``x`` with one number written at ``index`` along ``dim``."""
     return k.scatter_value(x, dim, index, value), (dim, index)
 
@@ -49,7 +49,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def scatter_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+def scatter_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> One:
     """A copy of ``x`` with ``src`` added at ``index`` along ``dim``."""
     return k.scatter_add(x, dim, index, src), (dim, index, k.meta(src))
 
@@ -66,7 +66,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def index_select(k: Any, x: Any, dim: int, index: Any) -> Any:
+def index_select(k: Any, x: Any, dim: int, index: Any) -> One:
     """Whole slices of an axis, in the order of ``index``."""
     return k.index_select(x, dim, index), (k.meta(x), dim, index)
 
@@ -78,7 +78,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def index_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
+def index_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> One:
     """A copy of ``x`` with the slices of ``src`` added at ``index``."""
     return k.index_add(x, dim, index, src), (dim, index)
 
@@ -90,7 +90,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def embedding(k: Any, indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
+def embedding(k: Any, indices: Any, weight: Any, padding_idx: int | None = None) -> One:
     """Rows of ``weight`` at any shape of indices."""
     flat = k.reshape(indices, [-1]) if indices.numel() else k.reshape(indices, [0])
     rows = k.index_select(weight, 0, flat)
@@ -111,7 +111,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def index_get(k: Any, x: Any, indices: Any) -> Any:
+def index_get(k: Any, x: Any, indices: Any) -> One:
     """Advanced indexing: a tensor of ints or bools for each indexed axis, None for a whole one."""
     return k.index_get(x, indices), (k.meta(x), indices, *[i for i in indices if i is not None])
 
@@ -122,9 +122,9 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def index_get_grad(k: Any, g: Any, meta: Any, indices: Any) -> Any:
+def index_get_grad(k: Any, g: Any, meta: Any, indices: Any) -> One:
     """Zeros with ``g`` added where the indices point."""
-    return k.index_get_grad(g, meta, indices), (indices,)
+    return k.index_get_grad(g, meta, indices), (indices, *[i for i in indices if i is not None])
 
 
 @index_get_grad.vjp
@@ -133,20 +133,21 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def index_put(k: Any, x: Any, value: Any, indices: Any, accumulate: bool = False) -> Any:
+def index_put(k: Any, x: Any, value: Any, indices: Any, accumulate: bool = False) -> One:
     """A copy of ``x`` with ``value`` (broadcast) written or added where the indices point."""
-    return k.index_put(x, value, indices, accumulate), (k.meta(value), indices, accumulate)
+    found = [i for i in indices if i is not None]
+    return k.index_put(x, value, indices, accumulate), (k.meta(value), indices, accumulate, *found)
 
 
 @index_put.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    meta, indices, accumulate = saved
+    meta, indices, accumulate = saved[:3]
     dx = need[0] and (g if accumulate else k.index_put(g, _core.full([], 0.0, meta.dtype), indices))
     return dx, need[1] and k.sum_to(k.index_get(g, indices), meta)
 
 
 @op
-def masked_fill(k: Any, x: Any, mask: Any, value: Any) -> Any:
+def masked_fill(k: Any, x: Any, mask: Any, value: Any) -> One:
     """A copy of ``x`` with one number where the mask holds."""
     return k.masked_fill(x, mask, value), (mask, k.meta(x))
 
@@ -157,8 +158,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.sum_to(k.masked_fill(g, mask, 0), meta),)
 
 
-def _sorting(name: str, doc: str, dim_at: int) -> Any:
-    def forward(k: Any, x: Any, *args: Any) -> Any:
+def _sorting(name: str, doc: str, dim_at: int):
+    def forward(k: Any, x: Any, *args: Any) -> Two:
         values, indices = getattr(k, name)(x, *args)
         return (values, indices), (indices, k.meta(x), args[dim_at])
 
@@ -180,6 +181,21 @@ sort = _sorting("sort", "Values in order along an axis, and where they were.", 0
 topk = _sorting("topk", "The k largest (or smallest) values along an axis, and where they were.", 1)
 kthvalue = _sorting("kthvalue", "The k-th smallest value along an axis, and where it was.", 1)
 median_dim = _sorting("median_dim", "The lower median along an axis, and where it was.", 0)
+
+
+@op
+def median(k: Any, x: Any) -> One:
+    """The lower median of all elements; ties share the gradient."""
+    out = k.median_dim(k.reshape(x, [x.numel()]), 0)[0]
+    return out, (x, out)
+
+
+@median.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, out = saved
+    hits = _core.cast(_core.eq(x, out) if out.item() == out.item() else _core.isnan(x), x.dtype)
+    return (k.mul(g, _core.div(hits, _core.sum(hits))),)
+
 
 nonzero, one_hot, bincount, searchsorted, unique = (
     _core.nonzero,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 from .elementwise import _wants
 
 
 @op
-def matmul(k: Any, x: Any, y: Any) -> Any:
+def matmul(k: Any, x: Any, y: Any) -> One:
     """The product of vectors, matrices or batches of matrices (broadcast)."""
     return k.matmul(x, y), (x if _wants(y) else None, y if _wants(x) else None, k.meta(x), k.meta(y))
 
@@ -34,7 +34,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def linear(k: Any, x: Any, w: Any, b: Any = None) -> Any:
+def linear(k: Any, x: Any, w: Any, b: Any = None) -> One:
     """``x wᵀ + b`` over the last axis of ``x``."""
     return k.linear(x, w, b), (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import op
+from ..autograd.tape import One, Two, op
 
 
 @op
 def cross_entropy(
     k: Any, x: Any, target: Any, weight: Any, ignore_index: int, label_smoothing: float, reduction: str
-) -> Any:
+) -> Two:
     """``-log softmax(x)[target]`` over axis 1, weighted and reduced; also the log probabilities."""
     loss, log_probs = k.cross_entropy(x, target, weight, ignore_index, label_smoothing, reduction)
     return (loss, log_probs), (x, log_probs, target, weight, ignore_index, label_smoothing, reduction)
@@ -53,7 +53,7 @@ def _target_distribution(x: Any, target: Any, weight: Any, ignore_index: int, sm
 
 
 @op
-def nll_loss(k: Any, x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+def nll_loss(k: Any, x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> One:
     """``-x[target]`` over axis 1, weighted and reduced."""
     return k.nll_loss(x, target, weight, ignore_index, reduction), (
         k.meta(x),
@@ -70,7 +70,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def nll_loss_grad(k: Any, g: Any, meta: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+def nll_loss_grad(k: Any, g: Any, meta: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> One:
     """The gradient of ``nll_loss``, which is linear: its own gradient is ``nll_loss`` again."""
     return k.nll_loss_grad(g, meta, target, weight, ignore_index, reduction), (
         target,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import op
+from ..autograd.tape import One, Three, Two, op
 
 
 def _formula(k: Any, g: Any, x: Any, w: Any, axes: tuple[int, ...], sums: tuple[int, ...], eps: float, need: Any) -> Any:
@@ -25,7 +25,7 @@ def _formula(k: Any, g: Any, x: Any, w: Any, axes: tuple[int, ...], sums: tuple[
 
 
 @op
-def batch_norm(k: Any, x: Any, weight: Any, bias: Any, eps: float) -> Any:
+def batch_norm(k: Any, x: Any, weight: Any, bias: Any, eps: float) -> Three:
     """Each channel (axis 1) to zero mean and unit variance over the batch; also mean and 1/std."""
     y, mean, rstd = k.batch_norm(x, weight, bias, eps)
     return (y, mean, rstd), (x, weight, mean, rstd, eps)
@@ -42,7 +42,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def batch_norm_inference(k: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> Any:
+def batch_norm_inference(k: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> One:
     """Batch normalisation with given statistics."""
     return k.batch_norm_inference(x, weight, bias, mean, var, eps), (x, weight, mean, var, eps)
 
@@ -59,7 +59,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def layer_norm(k: Any, x: Any, axes: int, weight: Any, bias: Any, eps: float) -> Any:
+def layer_norm(k: Any, x: Any, axes: int, weight: Any, bias: Any, eps: float) -> Three:
     """The last ``axes`` axes to zero mean and unit variance."""
     y, mean, rstd = k.layer_norm(x, axes, weight, bias, eps)
     return (y, mean, rstd), (x, axes, weight, mean, rstd, eps)
@@ -86,7 +86,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def group_norm(k: Any, x: Any, groups: int, weight: Any, bias: Any, eps: float) -> Any:
+def group_norm(k: Any, x: Any, groups: int, weight: Any, bias: Any, eps: float) -> Three:
     """Groups of channels of each sample to zero mean and unit variance."""
     y, mean, rstd = k.group_norm(x, groups, weight, bias, eps)
     return (y, mean, rstd), (x, groups, weight, mean, rstd, eps)
@@ -114,7 +114,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def local_response_norm(k: Any, x: Any, size: int, alpha: float, beta: float, bias: float) -> Any:
+def local_response_norm(k: Any, x: Any, size: int, alpha: float, beta: float, bias: float) -> Two:
     """Each value divided by a power of the mean square of its neighbour channels."""
     y, denom = k.local_response_norm(x, size, alpha, beta, bias)
     return (y, denom), (x, y, denom, size, alpha, beta, bias)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import op
+from ..autograd.tape import One, Two, op
 
 PoolSpec = _core.PoolSpec
 
 
-def _max(name: str, doc: str) -> Any:
-    def forward(k: Any, x: Any, spec: Any) -> Any:
+def _max(name: str, doc: str):
+    def forward(k: Any, x: Any, spec: Any) -> Two:
         values, indices = getattr(k, name)(x, spec)
         return (values, indices), (indices, k.meta(x))
 
@@ -30,7 +30,7 @@ adaptive_max_pool2d = _max("adaptive_max_pool2d", "The largest value of each of 
 
 
 @op
-def max_pool2d_grad(k: Any, g: Any, indices: Any, meta: Any) -> Any:
+def max_pool2d_grad(k: Any, g: Any, indices: Any, meta: Any) -> One:
     """``g`` added where the indices point in each plane; also max-unpooling."""
     return k.max_pool2d_grad(g, indices, meta), (indices,)
 
@@ -41,7 +41,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def max_pool2d_gather(k: Any, x: Any, indices: Any) -> Any:
+def max_pool2d_gather(k: Any, x: Any, indices: Any) -> One:
     """The values of each plane at the indices."""
     return k.max_pool2d_gather(x, indices), (indices, k.meta(x))
 
@@ -52,7 +52,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def avg_pool2d(k: Any, x: Any, spec: Any, count_include_pad: bool, divisor_override: int | None) -> Any:
+def avg_pool2d(k: Any, x: Any, spec: Any, count_include_pad: bool, divisor_override: int | None) -> One:
     """The mean of each window."""
     return k.avg_pool2d(x, spec, count_include_pad, divisor_override), (
         k.meta(x),
@@ -68,7 +68,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def avg_pool2d_grad(k: Any, g: Any, meta: Any, spec: Any, count_include_pad: bool, divisor_override: int | None) -> Any:
+def avg_pool2d_grad(k: Any, g: Any, meta: Any, spec: Any, count_include_pad: bool, divisor_override: int | None) -> One:
     """The gradient of ``avg_pool2d``."""
     return k.avg_pool2d_grad(g, meta, spec, count_include_pad, divisor_override), (
         spec,
@@ -83,7 +83,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def adaptive_avg_pool2d(k: Any, x: Any, size: Any) -> Any:
+def adaptive_avg_pool2d(k: Any, x: Any, size: Any) -> One:
     """The mean of each of ``size`` windows that cover the plane."""
     return k.adaptive_avg_pool2d(x, size), (k.meta(x),)
 
@@ -94,7 +94,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def adaptive_avg_pool2d_grad(k: Any, g: Any, meta: Any) -> Any:
+def adaptive_avg_pool2d_grad(k: Any, g: Any, meta: Any) -> One:
     """The gradient of ``adaptive_avg_pool2d``."""
     return k.adaptive_avg_pool2d_grad(g, meta), (k.meta(g),)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 
 
 @op
-def dropout(k: Any, x: Any, p: float, seed: int, offset: int) -> Any:
+def dropout(k: Any, x: Any, p: float, seed: int, offset: int) -> One:
     """``x`` with elements zeroed with probability ``p``, the others scaled by ``1 / (1 - p)``.
 
     The mask is a function of (seed, offset): the way back computes it again instead of keeping it.

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import op
+from ..autograd.tape import One, Two, op
 
 _ALL: tuple[int, ...] = ()
 
@@ -37,7 +37,7 @@ def _count(meta: Any, dim: Any) -> int:
 
 
 @op
-def sum(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> Any:
+def sum(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> One:
     """The sum over the axes ``dim`` (all by default); integers sum as int64."""
     return k.sum(x, dim, keepdim, dtype), (k.meta(x), dim)
 
@@ -49,7 +49,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def mean(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> Any:
+def mean(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> One:
     """The mean over the axes ``dim`` (all by default) of floats."""
     return k.mean(x, dim, keepdim, dtype), (k.meta(x), dim)
 
@@ -62,7 +62,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def sum_to(k: Any, x: Any, meta: Any) -> Any:
+def sum_to(k: Any, x: Any, meta: Any) -> One:
     """The sum over broadcast axes, cast: the shape and dtype of ``meta``."""
     out = k.sum_to(x, meta)
     return (out if out is not x else x.detach()), (k.meta(x),)
@@ -75,7 +75,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def prod(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> Any:
+def prod(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> One:
     """The product over the axes ``dim`` (all by default)."""
     return k.prod(x, dim, keepdim, dtype), (x, dim)
 
@@ -106,8 +106,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.mul(_spread(k, g, meta, dim), k.permute(others, back)),)
 
 
-def _extreme(name: str) -> Any:
-    def forward(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False) -> Any:
+def _extreme(name: str):
+    def forward(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False) -> One:
         out = getattr(k, name)(x, dim, keepdim)
         return out, (x, out, dim)
 
@@ -130,8 +130,8 @@ amax = _extreme("amax")
 amin = _extreme("amin")
 
 
-def _with_indices(name: str) -> Any:
-    def forward(k: Any, x: Any, dim: int, keepdim: bool = False) -> Any:
+def _with_indices(name: str):
+    def forward(k: Any, x: Any, dim: int, keepdim: bool = False) -> Two:
         values, indices = getattr(k, name)(x, dim, keepdim)
         return (values, indices), (indices, k.meta(x), dim, keepdim)
 
@@ -154,7 +154,7 @@ min_dim = _with_indices("min_dim")
 
 
 @op
-def var(k: Any, x: Any, dim: Any, keepdim: bool, correction: float) -> Any:
+def var(k: Any, x: Any, dim: Any, keepdim: bool, correction: float) -> One:
     """The variance over the axes ``dim``, divided by ``n - correction``."""
     return k.var(x, dim, keepdim, correction), (x, dim, correction)
 
@@ -162,14 +162,34 @@ def var(k: Any, x: Any, dim: Any, keepdim: bool, correction: float) -> Any:
 @var.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, dim, correction = saved
+    return (k.mul(_spread(k, g, k.meta(x), dim), _var_slope(k, x, dim, correction)),)
+
+
+def _var_slope(k: Any, x: Any, dim: Any, correction: float) -> Any:
+    """The derivative of the variance: ``2 (x - mean) / (n - correction)``."""
     meta = k.meta(x)
     n = max(_count(meta, dim) - correction, 0.0)
     centred = k.sub(x, k.mean(x, tuple(_axes(dim, len(meta.shape))), True))
-    return (k.mul(k.mul(_spread(k, g, meta, dim), centred), 2.0 / n if n else math.nan),)
+    return k.mul(centred, 2.0 / n if n else math.nan)
 
 
 @op
-def logsumexp(k: Any, x: Any, dim: Any, keepdim: bool = False) -> Any:
+def std(k: Any, x: Any, dim: Any, keepdim: bool, correction: float) -> One:
+    """The root of the variance; the gradient where it is 0 is 0."""
+    out = k.sqrt(k.var(x, dim, keepdim, correction))
+    return out, (x, out, dim, correction)
+
+
+@std.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, out, dim, correction = saved
+    flat = k.eq(out, 0)
+    g = k.where(flat, 0.0, k.div(g, k.mul(k.where(flat, 1.0, out), 2.0)))
+    return (k.mul(_spread(k, g, k.meta(x), dim), _var_slope(k, x, dim, correction)),)
+
+
+@op
+def logsumexp(k: Any, x: Any, dim: Any, keepdim: bool = False) -> One:
     """``log(sum(exp(x)))`` over the axes ``dim`` without overflow."""
     out = k.logsumexp(x, dim, keepdim)
     return out, (x, out, dim)
@@ -183,7 +203,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def norm_p(k: Any, x: Any, p: float, dim: Any = _ALL, keepdim: bool = False) -> Any:
+def norm_p(k: Any, x: Any, p: float, dim: Any = _ALL, keepdim: bool = False) -> One:
     """The p-norm over the axes ``dim``."""
     out = k.norm_p(x, p, dim, keepdim)
     return out, (x, out, p, dim)
@@ -209,7 +229,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def cumsum(k: Any, x: Any, dim: int, dtype: Any = None) -> Any:
+def cumsum(k: Any, x: Any, dim: int, dtype: Any = None) -> One:
     """Running sums along ``dim``."""
     return k.cumsum(x, dim, dtype), (k.meta(x), dim)
 
@@ -221,7 +241,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def cumsum_reverse(k: Any, x: Any, dim: int) -> Any:
+def cumsum_reverse(k: Any, x: Any, dim: int) -> One:
     """Running sums along ``dim`` from its end."""
     return k.cumsum_reverse(x, dim), (dim,)
 
@@ -232,7 +252,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def cumprod(k: Any, x: Any, dim: int, dtype: Any = None) -> Any:
+def cumprod(k: Any, x: Any, dim: int, dtype: Any = None) -> One:
     """Running products along ``dim``."""
     return k.cumprod(x, dim, dtype), (x, dim)
 
@@ -246,7 +266,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
         return (g,)
     axis = dim % len(meta.shape)
     n = meta.shape[axis]
-    rows = []
+    rows: list[Any] = []
     for i in range(n):
         ones = _core.full([1 if a == axis else d for a, d in enumerate(meta.shape)], 1.0, meta.dtype)
         head = k.narrow(x, axis, 0, i)
@@ -258,7 +278,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def logcumsumexp(k: Any, x: Any, dim: int) -> Any:
+def logcumsumexp(k: Any, x: Any, dim: int) -> One:
     """``log(cumsum(exp(x)))`` without overflow."""
     out = k.logcumsumexp(x, dim)
     return out, (x, out, dim)
@@ -267,14 +287,16 @@ def logcumsumexp(k: Any, x: Any, dim: int) -> Any:
 @logcumsumexp.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, out, dim = saved
+    if 0 in k.meta(x).shape:
+        return (g,)
     # Shifted by the largest value of x, so that neither factor overflows.
     shift = _core.amax(x.detach(), (dim,), True)
     weighted = k.cumsum_reverse(k.mul(g, k.exp(k.sub(shift, out))), dim)
     return (k.mul(k.exp(k.sub(x, shift)), weighted),)
 
 
-def _running_extreme(name: str) -> Any:
-    def forward(k: Any, x: Any, dim: int) -> Any:
+def _running_extreme(name: str):
+    def forward(k: Any, x: Any, dim: int) -> Two:
         values, indices = getattr(k, name)(x, dim)
         return (values, indices), (indices, k.meta(x), dim)
 
@@ -293,7 +315,14 @@ def _running_extreme(name: str) -> Any:
 cummax = _running_extreme("cummax")
 cummin = _running_extreme("cummin")
 
-any, all, count_nonzero = _core.any, _core.all, _core.count_nonzero
+any, all = _core.any, _core.all
+
+
+def count_nonzero(x: Any, dim: Any = None) -> Any:
+    """How many elements are not zero, over the axes ``dim`` (all by default)."""
+    return _core.count_nonzero(x, dim)
+
+
 argmax, argmin = _core.argmax, _core.argmin
 meta, zeros_of = _core.meta, _core.zeros_of
 

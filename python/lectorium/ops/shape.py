@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
 from .._core import Tensor
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 
 
 @op
-def reshape(k: Any, x: Any, shape: Any) -> Any:
+def reshape(k: Any, x: Any, shape: Any) -> One:
     """The same elements in another shape; a view where strides allow it."""
     return k.reshape(x, shape), (k.meta(x),)
 
@@ -22,7 +23,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def view(k: Any, x: Any, shape: Any) -> Any:
+def view(k: Any, x: Any, shape: Any) -> One:
     """As reshape, but never a copy: an error where strides do not allow it."""
     return k.view(x, shape), (k.meta(x),)
 
@@ -33,7 +34,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def permute(k: Any, x: Any, dims: Any) -> Any:
+def permute(k: Any, x: Any, dims: Any) -> One:
     """The axes in another order."""
     return k.permute(x, dims), (dims,)
 
@@ -45,7 +46,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def transpose(k: Any, x: Any, dim0: int, dim1: int) -> Any:
+def transpose(k: Any, x: Any, dim0: int, dim1: int) -> One:
     """Two axes swapped."""
     return k.transpose(x, dim0, dim1), (dim0, dim1)
 
@@ -56,7 +57,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def expand(k: Any, x: Any, shape: Any) -> Any:
+def expand(k: Any, x: Any, shape: Any) -> One:
     """Broadcast to a shape without a copy; -1 keeps a size."""
     return k.expand(x, shape), (k.meta(x),)
 
@@ -67,7 +68,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def squeeze(k: Any, x: Any, dims: Any = None) -> Any:
+def squeeze(k: Any, x: Any, dims: Any = None) -> One:
     """Without axes of size 1: all, or those named."""
     return k.squeeze(x, dims), (k.meta(x),)
 
@@ -78,7 +79,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def unsqueeze(k: Any, x: Any, dim: int) -> Any:
+def unsqueeze(k: Any, x: Any, dim: int) -> One:
     """With a new axis of size 1 at ``dim``."""
     return k.unsqueeze(x, dim), (k.meta(x),)
 
@@ -89,7 +90,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def narrow(k: Any, x: Any, dim: int, start: int, length: int) -> Any:
+def narrow(k: Any, x: Any, dim: int, start: int, length: int) -> One:
     """``length`` indices of an axis from ``start``, as a view."""
     return k.narrow(x, dim, start, length), (k.meta(x), dim, start, length)
 
@@ -105,7 +106,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def as_strided(k: Any, x: Any, size: Any, stride: Any, storage_offset: Any = None) -> Any:
+def as_strided(k: Any, x: Any, size: Any, stride: Any, storage_offset: Any = None) -> One:
     """A view of the storage with any strides."""
     out = k.as_strided(x, size, stride, storage_offset)
     base = (x.shape, x.stride(), x.storage_offset())
@@ -114,27 +115,27 @@ def as_strided(k: Any, x: Any, size: Any, stride: Any, storage_offset: Any = Non
 
 @as_strided.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    from ..autograd import tape
+    from ..autograd import inplace
 
-    return tape._view_vjp(k, g, saved, need)
+    return inplace.view_vjp(k, g, saved, need)
 
 
 @op
-def as_strided_scatter_add(k: Any, g: Any, extent: int, offset: int, stride: Any) -> Any:
+def as_strided_scatter_add(k: Any, g: Any, extent: int, offset: int, stride: Any) -> One:
     """``extent`` zeros, with each element of ``g`` added where the strides put it."""
     return k.as_strided_scatter_add(g, extent, offset, stride), (k.meta(g), offset, stride)
 
 
 @as_strided_scatter_add.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    from ..autograd import tape
+    from ..autograd import inplace
 
     meta, offset, stride = saved
-    return (tape._pick(k, k.contiguous(g), (meta.shape, stride, offset), 0),)
+    return (inplace.pick(k, k.contiguous(g), (meta.shape, stride, offset), 0),)
 
 
 @op
-def diagonal(k: Any, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+def diagonal(k: Any, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> One:
     """The diagonal of two axes, as a view with the diagonal last."""
     return k.diagonal(x, offset, dim1, dim2), (k.meta(x), offset, dim1, dim2)
 
@@ -145,7 +146,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def diagonal_grad(k: Any, g: Any, meta: Any, offset: int, dim1: int, dim2: int) -> Any:
+def diagonal_grad(k: Any, g: Any, meta: Any, offset: int, dim1: int, dim2: int) -> One:
     """Zeros with ``g`` on the diagonal."""
     return k.diagonal_grad(g, meta, offset, dim1, dim2), (offset, dim1, dim2)
 
@@ -156,22 +157,26 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def unfold(k: Any, x: Any, dimension: int, size: int, step: int) -> Any:
+def unfold(k: Any, x: Any, dimension: int, size: int, step: int) -> One:
     """Windows of ``size`` along an axis, ``step`` apart, as a view with the window last."""
-    out = k.unfold(x, dimension, size, step)
-    base = (x.shape, x.stride(), x.storage_offset())
-    return out, ((out.shape, out.stride(), out.storage_offset()), base)
+    return k.unfold(x, dimension, size, step), (k.meta(x), dimension, step)
 
 
 @unfold.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    from ..autograd import tape
-
-    return tape._view_vjp(k, g, saved, need)
+    # Where the windows of a row-major tensor of that shape lie in its memory.
+    meta, dimension, step = saved
+    shape = list(meta.shape)
+    if not shape:
+        return (k.reshape(g, []),)
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    axis = dimension % len(shape)
+    windows = [*strides[:axis], strides[axis] * step, *strides[axis + 1 :], strides[axis]]
+    return (k.reshape(k.as_strided_scatter_add(g, math.prod(shape), 0, windows), shape),)
 
 
 @op
-def basic_index(k: Any, x: Any, index: Any) -> Any:
+def basic_index(k: Any, x: Any, index: Any) -> One:
     """The view that ints, slices, None and ... select."""
     return k.basic_index(x, index), (k.meta(x), index)
 
@@ -182,7 +187,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def basic_index_grad(k: Any, g: Any, meta: Any, index: Any) -> Any:
+def basic_index_grad(k: Any, g: Any, meta: Any, index: Any) -> One:
     """Zeros with ``g`` where the index selects."""
     return k.basic_index_grad(g, meta, index), (index,)
 
@@ -193,7 +198,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def _cat(k: Any, *args: Any) -> Any:
+def _cat(k: Any, *args: Any) -> One:
     *tensors, dim = args
     return k.cat(tensors, dim), (tuple(k.meta(t) for t in tensors), dim)
 
@@ -221,7 +226,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 @op
-def pad_constant(k: Any, x: Any, pads: Any, value: Any) -> Any:
+def pad_constant(k: Any, x: Any, pads: Any, value: Any) -> One:
     """Each axis grown (or cropped) by (before, after), filled with ``value``."""
     return k.pad_constant(x, pads, value), (pads,)
 
@@ -232,7 +237,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def pad_index(k: Any, x: Any, pads: Any, mode: str) -> Any:
+def pad_index(k: Any, x: Any, pads: Any, mode: str) -> One:
     """The last axes grown with the tensor's own values: reflect, replicate or circular."""
     return k.pad_index(x, pads, mode), (k.meta(x), pads, mode)
 
@@ -243,7 +248,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def pad_index_grad(k: Any, g: Any, meta: Any, pads: Any, mode: str) -> Any:
+def pad_index_grad(k: Any, g: Any, meta: Any, pads: Any, mode: str) -> One:
     """The gradient of ``pad_index``."""
     return k.pad_index_grad(g, meta, pads, mode), (pads, mode)
 
@@ -254,7 +259,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def flip(k: Any, x: Any, dims: Any) -> Any:
+def flip(k: Any, x: Any, dims: Any) -> One:
     """The order along some axes reversed."""
     return k.flip(x, dims), (dims,)
 
@@ -265,7 +270,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def roll(k: Any, x: Any, shifts: Any, dims: Any) -> Any:
+def roll(k: Any, x: Any, shifts: Any, dims: Any) -> One:
     """Elements moved along some axes, around the ends."""
     return k.roll(x, shifts, dims), (shifts, dims)
 
@@ -275,8 +280,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.roll(g, [-s for s in saved[0]], saved[1]),)
 
 
-def _triangle(name: str, doc: str) -> Any:
-    def forward(k: Any, x: Any, diagonal: int = 0) -> Any:
+def _triangle(name: str, doc: str):
+    def forward(k: Any, x: Any, diagonal: int = 0) -> One:
         return getattr(k, name)(x, diagonal), (diagonal,)
 
     forward.__name__, forward.__doc__ = name, doc
@@ -294,7 +299,7 @@ triu = _triangle("triu", "The upper triangle of the last two axes; zero below.")
 
 
 @op
-def repeat_interleave(k: Any, x: Any, repeats: int, dim: int) -> Any:
+def repeat_interleave(k: Any, x: Any, repeats: int, dim: int) -> One:
     """Each element of an axis ``repeats`` times in a row."""
     return k.repeat_interleave(x, repeats, dim), (k.meta(x), repeats, dim)
 

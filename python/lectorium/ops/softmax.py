@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.tape import op
+from ..autograd.tape import One, op
 from . import elementwise, reduce
 
 
 @op
-def softmax(k: Any, x: Any, dim: int) -> Any:
+def softmax(k: Any, x: Any, dim: int) -> One:
     """``exp(x) / sum(exp(x))`` along ``dim``."""
     y = k.softmax(x, dim)
     return y, (y, dim)
@@ -21,7 +21,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def log_softmax(k: Any, x: Any, dim: int) -> Any:
+def log_softmax(k: Any, x: Any, dim: int) -> One:
     """The logarithm of softmax along ``dim``."""
     y = k.log_softmax(x, dim)
     return y, (y, dim)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
+from .._checks import is_a
 from .._core import Tensor
 
 
@@ -23,7 +24,7 @@ def read_state(
 ) -> LoadedState:
     """Checks a state_dict against an optimizer's groups and copies it."""
     where = f"{name}.load_state_dict"
-    if not isinstance(state_dict, dict):
+    if not is_a(state_dict, dict):
         raise TypeError(f"{where}: expected a dict, got {type(state_dict).__name__}")
     missing = [key for key in ("state", "param_groups") if key not in state_dict]
     if missing:
@@ -39,7 +40,8 @@ def read_state(
         if len(own["params"]) != len(other["params"]):
             raise ValueError(
                 f"{where}: loaded state dict contains a parameter group that doesn't match the size of the "
-                f"optimizer's: group {i} has {len(other['params'])} parameters, the optimizer's {len(own['params'])}"
+                f"optimizer's: group {i} has {len(other['params'])} parameters, the optimizer's "
+                f"{len(own['params'])}"
             )
         by_number.update(zip(other["params"], own["params"], strict=True))
     state: list[tuple[Any, dict[str, Any]]] = []

@@ -12,8 +12,8 @@ from .optimizer import Group, Optimizer, State, count_steps, flags, keep_steps, 
 class Adam(Optimizer):
     """Adam: steps scaled by running means of the gradient and of its square.
 
-    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014); ``amsgrad`` as in Reddi et al., "On the
-    Convergence of Adam and Beyond" (2018). ``decoupled_weight_decay`` makes it ``AdamW``. ``foreach``,
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014); ``amsgrad`` as in Reddi et al., "On
+    the Convergence of Adam and Beyond" (2018). ``decoupled_weight_decay`` makes it ``AdamW``. ``foreach``,
     ``fused`` and ``capturable`` are accepted for PyTorch's sake: the step is always one fused call.
 
     Example:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from .. import _core
+from .._checks import is_a
 from .._core import Tensor
 from ..autograd import enable_grad
 from ..nn._hooks import HookDict, RemovableHandle
@@ -36,7 +37,9 @@ def number(name: str, value: Any, what: str, *, below: float = float("inf")) -> 
 def flags(name: str, differentiable: bool) -> None:
     """PyTorch's choices of implementation are accepted; the one that changes the result is not."""
     if differentiable:
-        raise ValueError(f"{name}: differentiable=True is not supported: the step is not recorded for backward")
+        raise ValueError(
+            f"{name}: differentiable=True is not supported: the step is not recorded for backward"
+        )
 
 
 def count_steps(states: list[State]) -> list[float]:
@@ -61,7 +64,7 @@ def zero_step() -> Tensor:
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    """``step`` with the registered hooks around it; an override that calls ``super().step()`` runs them once."""
+    """``step`` with the hooks around it; an override that calls ``super().step()`` runs them once."""
 
     @functools.wraps(step)
     def wrapped(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
@@ -72,7 +75,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             for hook in list(self._hooks_before.values()):
                 changed = hook(self, args, kwargs)
                 if changed is not None:
-                    if not (isinstance(changed, tuple) and len(changed) == 2):
+                    if not (is_a(changed, tuple) and len(changed) == 2):
                         raise RuntimeError(
                             f"{type(self).__name__}.step: a pre hook must return None or (args, kwargs), "
                             f"got {type(changed).__name__}"
@@ -92,8 +95,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 class Optimizer:
     """The base class: holds ``param_groups`` and ``state``; subclasses define how a group is updated.
 
-    ``params``: tensors, ``(name, tensor)`` pairs, or dicts ``{"params": …, "lr": …}`` with options for a group
-    of their own. A parameter listed twice in one group is updated once; one in two groups is a ValueError.
+    ``params``: tensors, ``(name, tensor)`` pairs, or dicts ``{"params": …, "lr": …}`` with options of a
+    group's own. A parameter listed twice in one group is updated once; one in two groups is a ValueError.
     Parameters without ``.grad`` are left alone by ``step``. An optimizer of one's own overrides ``step``.
 
     Example:
@@ -124,13 +127,15 @@ class Optimizer:
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
-        if isinstance(params, (Tensor, str, bytes)) or not isinstance(params, Iterable):
+        if isinstance(params, (Tensor, str, bytes)) or not is_a(params, Iterable):
             hint = "; put the tensor in a list" if isinstance(params, Tensor) else ""
             raise TypeError(
                 f"{name}: params must be an iterable of tensors or dicts, got {type(params).__name__}{hint}"
             )
         if isinstance(params, dict):
-            raise TypeError(f"{name}: params must be an iterable of tensors or dicts, got a dict; put it in a list")
+            raise TypeError(
+                f"{name}: params must be an iterable of tensors or dicts, got a dict; put it in a list"
+            )
         self.defaults = defaults
         self.state: defaultdict[Any, State] = defaultdict(dict)
         self.param_groups: list[Group] = []
@@ -176,7 +181,7 @@ class Optimizer:
         if isinstance(params, (set, frozenset)):
             raise TypeError(f"{name}: parameters in a set have no order, which saved state needs; use a list")
         listed = [params] if isinstance(params, Tensor) else list(params)
-        names = [p[0] for p in listed if isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str)]
+        names = [p[0] for p in listed if is_a(p, tuple) and len(p) == 2 and isinstance(p[0], str)]
         if names and len(names) != len(listed):
             raise ValueError(f"{name}: all parameters must be given with names, or none")
         tensors = [p[1] for p in listed] if names else listed
@@ -249,7 +254,7 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from what ``state_dict`` returned, here or in PyTorch; the tensors are copied.
 
-        Errors: ValueError when groups, their sizes or the shapes of the state differ; nothing is changed then.
+        Errors: ValueError when groups, their sizes or shapes in the state differ; nothing is changed then.
         """
         loaded: LoadedState = read_state(type(self).__name__, state_dict, self.param_groups, self._shaped)
         groups: list[Group] = []
@@ -279,9 +284,13 @@ Optimizer.step = _with_hooks(Optimizer.step)
 
 def _check_parameter(name: str, i: int, p: Any) -> None:
     if not isinstance(p, Tensor):
-        raise TypeError(f"{name}: optimizers can only optimize tensors, parameter {i} is a {type(p).__name__}")
+        raise TypeError(
+            f"{name}: optimizers can only optimize tensors, parameter {i} is a {type(p).__name__}"
+        )
     if not (p.is_leaf or getattr(p, "retains_grad", False)):
-        raise ValueError(f"{name}: can't optimize a non-leaf Tensor: parameter {i} is the result of an operation")
+        raise ValueError(
+            f"{name}: can't optimize a non-leaf Tensor: parameter {i} is the result of an operation"
+        )
     if not p.is_cpu:
         raise RuntimeError(
             f"{name}: parameter {i} is on the GPU; optimizers update parameters on the CPU only: "

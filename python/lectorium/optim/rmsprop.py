@@ -21,8 +21,8 @@ class RMSprop(Optimizer):
         >>> rmsprop = lt.optim.RMSprop([x], lr=0.1)
         >>> (x * x).sum().backward()
         >>> rmsprop.step()
-        >>> x
-        tensor([ 0.0000, -1.0000], requires_grad=True)
+        >>> [round(v, 4) for v in x.tolist()]
+        [0.0, -1.0]
     """
 
     _shaped = ("square_avg", "momentum_buffer", "grad_avg")

@@ -1,7 +1,7 @@
-"""PyTorch's paths to things that live elsewhere: ``utils.data`` and ``utils.checkpoint``."""
+"""PyTorch's paths to things that live elsewhere: ``utils.data``, ``utils.checkpoint``, ``utils.dlpack``."""
 
 from __future__ import annotations
 
-from . import checkpoint, data
+from . import checkpoint, data, dlpack
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]

@@ -15,9 +15,7 @@ def legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> st
         return reduction
     average = size_average is None or size_average
     chosen = "none" if reduce is not None and not reduce else ("mean" if average else "sum")
-    warnings.warn(
-        f"size_average and reduce are deprecated; use reduction='{chosen}' instead", stacklevel=3
-    )
+    warnings.warn(f"size_average and reduce are deprecated; use reduction='{chosen}' instead", stacklevel=3)
     return chosen
 
 
@@ -33,7 +31,7 @@ def reduced(op: str, losses: Tensor, reduction: str) -> Tensor:
 
 
 def compared(op: str, input: Tensor, target: Tensor) -> None:
-    """Warns where two tensors that should match are only broadcast: most often a bug, e.g. [N] against [N, 1]."""
+    """Warns where tensors that should match are only broadcast: mostly a bug, as [N] against [N, 1]."""
     for name, t in (("input", input), ("target", target)):
         if not isinstance(t, Tensor):
             raise TypeError(f"{op}: {name} must be a Tensor, got {type(t).__name__}")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from ... import _core, ops
 from ..._core import Tensor
-from ...autograd.tape import apply_inplace
+from ...autograd.inplace import apply_inplace
 
 ShapeError = _core.ShapeError
 Ints = int | Sequence[int]
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """A tuple or a list."""
+    return isinstance(value, (tuple, list))
 
 
 def numbers(op: str, name: str, value: Any, n: int) -> tuple[int, ...]:
     """``n`` ints: one for all axes, or one for each."""
     if hasattr(value, "__index__"):
         return (value.__index__(),) * n
-    if isinstance(value, (tuple, list)):
+    if is_sequence(value):
         if len(value) == 1:
             value = [value[0]] * n
         if len(value) == n and all(hasattr(v, "__index__") for v in value):
@@ -29,7 +34,9 @@ def numbers(op: str, name: str, value: Any, n: int) -> tuple[int, ...]:
 def tensor_of(op: str, value: Any, name: str = "input") -> Tensor:
     """The value, if it is a tensor."""
     if not isinstance(value, Tensor):
-        hint = "; convert it with lectorium.from_numpy(array)" if hasattr(value, "__array_interface__") else ""
+        hint = (
+            "; convert it with lectorium.from_numpy(array)" if hasattr(value, "__array_interface__") else ""
+        )
         raise TypeError(f"{op}: {name} must be a Tensor, got {type(value).__name__}{hint}")
     return value
 
@@ -43,12 +50,13 @@ def batched(op: str, x: Any, axes: int, layout: str) -> tuple[Tensor, bool]:
     if n == axes - 1:
         return ops.unsqueeze(x, 0), True
     raise ShapeError(
-        f"{op}: expected an input of {axes} axes [N, {layout}] or {axes - 1} axes [{layout}], got shape {list(x.shape)}"
+        f"{op}: expected an input of {axes} axes [N, {layout}] or {axes - 1} axes [{layout}], "
+        f"got shape {list(x.shape)}"
     )
 
 
 def in_place(function: Callable[..., Any], x: Tensor, *args: Any) -> Tensor:
-    """``x`` changed to ``function(x, *args)`` for functions whose gradient needs their input: it is kept as a copy."""
+    """Changes ``x`` to ``function(x, *args)``; the input that the gradient needs is kept as a copy."""
     if not _core.needs_grad((x,)):
         return apply_inplace(function, x, args, {})
 
@@ -62,5 +70,8 @@ def in_place(function: Callable[..., Any], x: Tensor, *args: Any) -> Tensor:
 def axis_of(op: str, dim: int, ndim: int) -> int:
     """The axis counted from the front."""
     if not -max(ndim, 1) <= dim < max(ndim, 1):
-        raise IndexError(f"{op}: axis {dim} is out of range for {ndim} axes; expected {-max(ndim, 1)} to {max(ndim, 1) - 1}")
+        raise IndexError(
+            f"{op}: axis {dim} is out of range for {ndim} axes; "
+            f"expected {-max(ndim, 1)} to {max(ndim, 1) - 1}"
+        )
     return dim % max(ndim, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import _core, ops
 from ..._core import Tensor, dtype as DType
-from ...autograd.tape import apply_inplace
+from ...autograd.inplace import apply_inplace
 from ...random import default_generator
 from ._shared import ShapeError, axis_of, in_place
 
@@ -73,13 +73,25 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _apply(ops.celu, input, inplace, float(alpha))
 
 
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """``celu`` in place."""
+    return celu(input, alpha, True)
+
+
+def selu_(input: Tensor) -> Tensor:
+    """``selu`` in place."""
+    return selu(input, True)
+
+
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The scaled ELU of self-normalising networks (Klambauer et al. 2017)."""
     return _apply(ops.selu, input, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """``x`` times the normal distribution function (Hendrycks & Gimpel 2016); ``approximate='tanh'`` is cheaper.
+    """``x`` times the normal distribution function (Hendrycks & Gimpel 2016).
+
+    ``approximate='tanh'`` is a little cheaper.
 
     Example:
         >>> lt.nn.functional.gelu(lt.tensor([0.0, 1.0]))
@@ -112,6 +124,11 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}")
     return _apply(ops.hardtanh, input, inplace, float(min_val), float(max_val))
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """``hardtanh`` in place."""
+    return hardtanh(input, min_val, max_val, True)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -159,6 +176,11 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return _apply(ops.threshold, input, inplace, float(threshold), float(value))
 
 
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """``threshold`` in place."""
+    return _apply(ops.threshold, input, True, float(threshold), float(value))
+
+
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """``x`` above 0, ``weight * x`` below (He et al. 2015).
 
@@ -170,25 +192,34 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         channels = input.shape[1] if input.ndim > 1 else 1
         if weight.ndim > 1 or weight.numel() != channels:
             raise ShapeError(
-                f"prelu: weight has shape {list(weight.shape)}, expected [1] or [{channels}], one slope a channel "
-                f"of an input of shape {list(input.shape)}"
+                f"prelu: weight has shape {list(weight.shape)}, expected [1] or [{channels}], "
+                f"one slope a channel of an input of shape {list(input.shape)}"
             )
         slope = ops.reshape(weight, [1, -1, *[1] * (input.ndim - 2)])
     return ops.where(ops.gt(input, 0.0), input, ops.mul(input, slope))
 
 
 def rrelu(
-    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
 ) -> Tensor:
-    """Leaky ReLU whose slope is drawn for each element in training, and is the mean otherwise (Xu et al. 2015)."""
+    """Leaky ReLU whose slope is drawn for each element in training, else the mean (Xu et al. 2015)."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slopes = _core.uniform(default_generator, list(input.shape), input.dtype, float(lower), float(upper))
 
-    def rrelu_(x: Tensor) -> Tensor:
+    def sloped(x: Tensor) -> Tensor:
         return ops.where(ops.gt(x, 0.0), x, ops.mul(x, slopes))
 
-    return in_place(rrelu_, input) if inplace else rrelu_(input)
+    return in_place(sloped, input) if inplace else sloped(input)
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """``rrelu`` in place."""
+    return rrelu(input, lower, upper, training, True)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -216,7 +247,9 @@ def _soft_axis(op: str, input: Tensor, dim: int | None) -> int:
     return dim
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``.
 
     Example:
@@ -227,20 +260,26 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return ops.softmax(input if dtype is None else ops.cast(input, dtype), dim)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
     """The logarithm of ``softmax``, computed without overflow."""
     dim = _soft_axis("log_softmax", input, dim)
     return ops.log_softmax(input if dtype is None else ops.cast(input, dtype), dim)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
     """``softmax(-x)``."""
     dim = _soft_axis("softmin", input, dim)
     return ops.softmax(ops.neg(input if dtype is None else ops.cast(input, dtype)), dim)
 
 
-def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
-    """A random choice by ``logits`` that gradients flow through (Jang et al. 2016); ``hard`` gives one-hot values."""
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """A random choice by ``logits`` that gradients flow through (Jang et al. 2016); ``hard``: one-hot."""
     noise = _core.neg(_core.log(_core.exponential(default_generator, list(logits.shape), logits.dtype, 1.0)))
     soft = ops.softmax(ops.div(ops.add(logits, noise), tau), dim)
     if not hard:

@@ -20,7 +20,9 @@ def _spec(stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int
 def _same(op: str, x: Tensor, kernel: Any, stride: Any, dilation: Any) -> tuple[Tensor, tuple[int, int]]:
     """The padding that keeps sizes; an odd one puts the extra element at the end, as PyTorch does."""
     if any(s != 1 for s in stride):
-        raise ValueError(f"{op}: padding='same' is not supported for strided convolutions, got stride {tuple(stride)}")
+        raise ValueError(
+            f"{op}: padding='same' is not supported for strided convolutions, got stride {tuple(stride)}"
+        )
     total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     odd = [t % 2 for t in total]
     if any(odd):
@@ -44,20 +46,26 @@ def _two(values: tuple[int, ...], first: int) -> tuple[int, ...]:
     return values if len(values) == 2 else (first, *values)
 
 
-def _check(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: Any, channels: int, outputs: int) -> None:
+def _check(
+    op: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: Any, channels: int, outputs: int
+) -> None:
     """``channels``: what the weight expects of the input."""
     if not isinstance(groups, int) or groups < 1:
         raise ValueError(f"{op}: groups must be a positive int, got {groups!r}")
     if x.shape[1] != channels:
-        raise ShapeError(f"{op}: input has {x.shape[1]} channels, weight expects {channels} (groups={groups})")
+        raise ShapeError(
+            f"{op}: input has {x.shape[1]} channels, weight expects {channels} (groups={groups})"
+        )
     if bias is not None and bias.shape != (outputs,):
-        raise ShapeError(f"{op}: bias has shape {list(bias.shape)}, expected [{outputs}], one value an output channel")
+        raise ShapeError(
+            f"{op}: bias has shape {list(bias.shape)}, expected [{outputs}], one value an output channel"
+        )
 
 
 def _positive(op: str, **values: tuple[int, ...]) -> None:
     for name, value in values.items():
         if any(v < 1 for v in value):
-            raise ValueError(f"{op}: {name} must be 1 or more, got {value if len(value) > 1 else value[0]}")
+            raise ValueError(f"{op}: {name} must be 1 or more, got {list(value)}")
 
 
 def _weight_of(op: str, weight: Any, axes: int, layout: str) -> Tensor:
@@ -79,8 +87,8 @@ def conv2d(
     """Cross-correlation of images with filters.
 
     Shapes: input ``[N, C, H, W]`` or ``[C, H, W]``, weight ``[O, C / groups, kh, kw]``, bias ``[O]``; result
-    ``[N, O, H', W']`` with ``H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1``. ``padding`` is also
-    ``'valid'`` (none) or ``'same'`` (H' = H, for stride 1).
+    ``[N, O, H', W']`` with ``H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1``. ``padding`` is
+    also ``'valid'`` (none) or ``'same'`` (H' = H, for stride 1).
 
     Errors: ShapeError for channels that do not match and a kernel larger than the padded input.
 
@@ -107,7 +115,7 @@ def conv1d(
 ) -> Tensor:
     """Cross-correlation of sequences with filters.
 
-    Shapes: input ``[N, C, L]`` or ``[C, L]``, weight ``[O, C / groups, k]``, bias ``[O]``; result ``[N, O, L']``.
+    Shapes: input ``[N, C, L]`` or ``[C, L]``, weight ``[O, C / groups, k]``; result ``[N, O, L']``.
 
     Example:
         >>> lt.nn.functional.conv1d(lt.ones(1, 1, 4), lt.ones(1, 1, 3), padding="same").tolist()
@@ -125,8 +133,8 @@ def conv1d(
     reach, room = dilation[1] * (weight.shape[3] - 1) + 1, x.shape[3] + 2 * pads[1]
     if reach > room:
         raise ShapeError(
-            f"{op}: kernel {weight.shape[3]} (dilation {dilation[1]}) does not fit the padded input of length {room}; "
-            "use a smaller kernel or more padding"
+            f"{op}: kernel {weight.shape[3]} (dilation {dilation[1]}) "
+            f"does not fit the padded input of length {room}; use a smaller kernel or more padding"
         )
     out = ops.squeeze(ops.conv2d(x, weight, bias, _spec(stride, pads, dilation, groups)), (2,))
     return ops.squeeze(out, (0,)) if alone else out
@@ -151,8 +159,8 @@ def _transposed(
     for extra, s, d in zip(output_padding, stride, dilation, strict=True):
         if extra < 0 or extra >= max(s, d):
             raise ValueError(
-                f"{op}: output padding must be smaller than either stride or dilation, got output_padding={extra}, "
-                f"stride={s}, dilation={d}"
+                f"{op}: output padding must be smaller than either stride or dilation, "
+                f"got output_padding={extra}, stride={s}, dilation={d}"
             )
     # A whole stride of output padding is one more row of zeros at the input's end.
     more = [extra // s for extra, s in zip(output_padding, stride, strict=True)]
@@ -165,7 +173,9 @@ def _transposed(
         )
     ]
     if any(n < 1 for n in size):
-        raise ShapeError(f"{op}: the output would have size {size} for an input of {list(x.shape[2:])}; use less padding")
+        raise ShapeError(
+            f"{op}: the output would have size {size} for an input of {list(x.shape[2:])}; use less padding"
+        )
     size = [x.shape[0], weight.shape[1] * groups, *size]
     out = ops.conv2d_input_grad(x, weight, size, _spec(stride, padding, dilation, groups))
     return out if bias is None else ops.add(out, ops.reshape(bias, [1, -1, 1, 1]))
@@ -183,8 +193,8 @@ def conv_transpose2d(
 ) -> Tensor:
     """Transposed convolution of images: every input pixel paints its filter.
 
-    Shapes: input ``[N, C, H, W]`` or ``[C, H, W]``, weight ``[C, O / groups, kh, kw]``; result ``[N, O, H', W']``
-    with ``H' = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1``.
+    Shapes: input ``[N, C, H, W]`` or ``[C, H, W]``, weight ``[C, O / groups, kh, kw]``; result
+    ``[N, O, H', W']`` with ``H' = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1``.
 
     Example:
         >>> lt.nn.functional.conv_transpose2d(lt.ones(1, 1, 2, 2), lt.ones(1, 1, 2, 2), stride=2).shape

@@ -26,8 +26,8 @@ def cross_entropy(
     """``-log softmax(input)[target]`` over the classes (axis 1), from unnormalised scores.
 
     Shapes: input ``[N, C, ...]`` or ``[C]``; target int64 class indices ``[N, ...]``, or probabilities in the
-    shape of the input. ``weight``: ``[C]``, one factor a class; the mean is then weighted too. Targets equal to
-    ``ignore_index`` count for nothing.
+    shape of the input. ``weight``: ``[C]``, one factor a class; the mean is then weighted too. Targets equal
+    to ``ignore_index`` count for nothing.
 
     Errors: IndexError for a class index out of range, naming it and where it stands.
 
@@ -67,7 +67,8 @@ def _soft_cross_entropy(
     if weight is not None:
         if weight.shape != (classes,):
             raise ShapeError(
-                f"cross_entropy: weight has shape {list(weight.shape)}, expected [{classes}], one weight a class"
+                f"cross_entropy: weight has shape {list(weight.shape)}, "
+                f"expected [{classes}], one weight a class"
             )
         shape = [classes, *[1] * (input.ndim - 2)] if input.ndim > 1 else [classes]
         target = ops.mul(target, ops.reshape(weight, shape))
@@ -172,7 +173,9 @@ def smooth_l1_loss(
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    return reduced("smooth_l1_loss", _quadratic_then_linear(ops.sub(input, target), beta, 1.0 / beta), reduction)
+    return reduced(
+        "smooth_l1_loss", _quadratic_then_linear(ops.sub(input, target), beta, 1.0 / beta), reduction
+    )
 
 
 def huber_loss(
@@ -187,7 +190,9 @@ def huber_loss(
     compared("huber_loss", input, target)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    return _weighted("huber_loss", _quadratic_then_linear(ops.sub(input, target), delta, 1.0), weight, reduction)
+    return _weighted(
+        "huber_loss", _quadratic_then_linear(ops.sub(input, target), delta, 1.0), weight, reduction
+    )
 
 
 @differentiable
@@ -273,7 +278,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    """``target (log target - input)``: input are log probabilities, target probabilities (or their logarithms).
+    """``target (log target - input)``, of log probabilities and probabilities (or their logarithms).
 
     ``reduction='batchmean'`` is the divergence itself: the sum over the batch size.
 
@@ -285,7 +290,8 @@ def kl_div(
     reduction = legacy(size_average, reduce, reduction)
     if reduction == "mean":
         warnings.warn(
-            "kl_div: reduction 'mean' divides by the number of elements; use 'batchmean' for the divergence itself",
+            "kl_div: reduction 'mean' divides by the number of elements; "
+            "use 'batchmean' for the divergence itself",
             stacklevel=2,
         )
     if log_target:
@@ -332,7 +338,7 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log likelihood of targets under normal distributions of mean ``input`` and variance ``var``."""
+    """The negative log likelihood of targets under normal distributions of mean ``input``."""
     if not isinstance(var, Tensor):
         var = _core.full(list(input.shape), float(var), input.dtype)
     elif var.ndim == input.ndim - 1 and var.shape == input.shape[:-1]:

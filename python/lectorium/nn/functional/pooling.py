@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import _core, ops
 from ..._core import Tensor
-from ._shared import Ints, ShapeError, batched, numbers, tensor_of
+from ._shared import Ints, ShapeError, batched, is_sequence, numbers, tensor_of
 
 _LAYOUT = {1: "C, L", 2: "C, H, W"}
 
@@ -18,11 +18,18 @@ def _spec(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
     return _core.PoolSpec(kernel, stride, padding, dilation, ceil_mode)
 
 
-def _pool_spec(op: str, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
+def _pool_spec(
+    op: str, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Any:
     sizes = numbers(op, "kernel_size", kernel, n)
     steps = sizes if stride is None or stride == () or stride == [] else numbers(op, "stride", stride, n)
     pads, spread = numbers(op, "padding", padding, n), numbers(op, "dilation", dilation, n)
-    for name, values, least in (("kernel_size", sizes, 1), ("stride", steps, 1), ("padding", pads, 0), ("dilation", spread, 1)):
+    for name, values, least in (
+        ("kernel_size", sizes, 1),
+        ("stride", steps, 1),
+        ("padding", pads, 0),
+        ("dilation", spread, 1),
+    ):
         if any(v < least for v in values):
             raise ValueError(f"{op}: {name} must be {least} or more, got {values if n > 1 else values[0]}")
     if n == 1:
@@ -62,7 +69,8 @@ def max_pool2d(
 ) -> Any:
     """The largest value of each window; ``stride`` is the kernel size if left out.
 
-    Shapes: ``[N, C, H, W]`` or ``[C, H, W]``. With ``return_indices`` also each maximum's flat index in its plane.
+    Shapes: ``[N, C, H, W]`` or ``[C, H, W]``. With ``return_indices`` also the flat index of each
+    maximum in its plane.
 
     Example:
         >>> lt.nn.functional.max_pool2d(lt.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
@@ -89,10 +97,17 @@ def max_pool1d(
     return _max_pool(1, input, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
 
 
-def max_pool2d_with_indices(input: Tensor, kernel_size: Ints, *args: Any, **kwargs: Any) -> Any:
+def max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """``max_pool2d(..., return_indices=True)``."""
-    kwargs["return_indices"] = True
-    return max_pool2d(input, kernel_size, *args[:4], **kwargs)
+    return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 def avg_pool2d(
@@ -140,12 +155,12 @@ def avg_pool1d(
 
 def _adaptive_size(op: str, x: Tensor, size: Any, n: int) -> list[int]:
     """The output size; None keeps an axis as it is."""
-    given = list(size) if isinstance(size, (tuple, list)) else [size] * n
+    given: list[Any] = list(size) if is_sequence(size) else [size] * n
     if len(given) == 1:
         given = given * n
     if len(given) != n:
         raise TypeError(f"{op}: output_size must be an int or {n} ints, got {size!r}")
-    kept = [x.shape[i - n] if s is None else s for i, s in enumerate(given)]
+    kept: list[Any] = [x.shape[i - n] if s is None else s for i, s in enumerate(given)]
     sizes = numbers(op, "output_size", kept, n)
     if any(s < 0 for s in sizes):
         raise ValueError(f"{op}: output_size must not be negative, got {size!r}")
@@ -217,15 +232,20 @@ def _unpool(
     where = tensor_of(op, indices, "indices")
     where = ops.unsqueeze(where, 0) if alone else where
     if where.shape != x.shape:
-        raise ShapeError(f"{op}: indices have shape {list(where.shape)}, expected the input's {list(x.shape)}")
-    natural = [(size - 1) * s - 2 * p + k for size, s, p, k in zip(x.shape[2:], steps, pads, kernel, strict=True)]
+        raise ShapeError(
+            f"{op}: indices have shape {list(where.shape)}, expected the input's {list(x.shape)}"
+        )
+    natural = [
+        (size - 1) * s - 2 * p + k for size, s, p, k in zip(x.shape[2:], steps, pads, kernel, strict=True)
+    ]
     size = natural
     if output_size is not None:
         size = list(output_size)[-n:]
         for got, usual, s in zip(size, natural, steps, strict=True):
             if not usual - s < got < usual + s:
                 raise ValueError(
-                    f'{op}: invalid output_size "{size}" (dim must be between {usual - s} and {usual + s}, exclusive)'
+                    f"{op}: invalid output_size {size}: expected sizes between {usual - s} and {usual + s}, "
+                    "both excluded"
                 )
     flat = [*x.shape[:2], math.prod(x.shape[2:])]
     plane = _core.zeros([*x.shape[:2], math.prod(size)], x.dtype)
@@ -265,11 +285,15 @@ def max_unpool1d(
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
-def _lp_pool(n: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+def _lp_pool(
+    n: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
+) -> Tensor:
     kernel = numbers(f"lp_pool{n}d", "kernel_size", kernel_size, n)
     powers = ops.pow(input, norm_type)
     means = (avg_pool1d if n == 1 else avg_pool2d)(powers, kernel, stride, 0, ceil_mode)
-    return ops.pow(ops.mul(ops.mul(ops.sign(means), ops.relu(ops.abs(means))), math.prod(kernel)), 1.0 / norm_type)
+    return ops.pow(
+        ops.mul(ops.mul(ops.sign(means), ops.relu(ops.abs(means))), math.prod(kernel)), 1.0 / norm_type
+    )
 
 
 def lp_pool2d(

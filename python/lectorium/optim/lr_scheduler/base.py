@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..._checks import is_a
 from ..optimizer import Optimizer
 
 _ORDER = (
-    "Detected call of `lr_scheduler.step()` before `optimizer.step()`: call `optimizer.step()` first, else the "
-    "first value of the learning rate schedule is skipped"
+    "Detected call of `lr_scheduler.step()` before `optimizer.step()`: call `optimizer.step()` first, else "
+    "the first value of the learning rate schedule is skipped"
 )
 
 
@@ -25,12 +26,12 @@ def check_optimizer(name: str, optimizer: Any) -> None:
 def per_group(name: str, what: str, optimizer: Optimizer, value: Any) -> list[Any]:
     """One value for each parameter group, from one for all or a list."""
     groups = len(optimizer.param_groups)
-    if not isinstance(value, (list, tuple)):
+    if not is_a(value, list, tuple):
         return [value] * groups
     if len(value) != groups:
         raise ValueError(
-            f"{name}: {what} must have the same length as optimizer.param_groups: it has {len(value)} values, "
-            f"param_groups has {groups}"
+            f"{name}: {what} must have the same length as optimizer.param_groups: it has {len(value)} "
+            f"values, param_groups has {groups}"
         )
     return list(value)
 
@@ -73,8 +74,8 @@ class LRScheduler:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"{name}: param 'initial_lr' is not specified in param_groups[{i}], which last_epoch={last_epoch} "
-                    "needs; load the optimizer's state first, or leave last_epoch out to start anew"
+                    f"{name}: param 'initial_lr' is not specified in param_groups[{i}], which "
+                    f"last_epoch={last_epoch} needs; load the optimizer's state first, or leave last_epoch out to start anew"
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -91,13 +92,15 @@ class LRScheduler:
             self._is_initial = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer; functions given by the user are not saved, callable objects' state is."""
+        """Everything but the optimizer and plain functions; of callable objects, their attributes."""
         return {k: copy.copy(v) for k, v in self.__dict__.items() if k not in self._unsaved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from what ``state_dict`` returned. The optimizer's own state holds its learning rates."""
         if not isinstance(state_dict, dict) or "_last_lr" not in state_dict:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: this is not the state_dict of a schedule")
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: this is not the state_dict of a schedule"
+            )
         self.__dict__.update({k: copy.copy(v) for k, v in state_dict.items()})
 
     def get_last_lr(self) -> list[float]:

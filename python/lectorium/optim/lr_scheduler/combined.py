@@ -21,7 +21,9 @@ class _Combined(LRScheduler):
             if not hasattr(s, "optimizer"):
                 raise TypeError(f"{name}: number {i} is a {type(s).__name__}, not a schedule")
             if s.optimizer is not optimizer:
-                raise ValueError(f"{name}: all schedules must belong to the same optimizer; number {i} has another")
+                raise ValueError(
+                    f"{name}: all schedules must belong to the same optimizer; number {i} has another"
+                )
         plain(name, schedulers)
 
     def state_dict(self) -> dict[str, Any]:
@@ -64,8 +66,8 @@ class SequentialLR(_Combined):
         self._check(schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                f"SequentialLR: expects one milestone less than schedules, got {len(schedulers)} schedules and "
-                f"{len(milestones)} milestones"
+                f"SequentialLR: expects one milestone less than schedules, got {len(schedulers)} schedules "
+                f"and {len(milestones)} milestones"
             )
         self._schedulers = schedulers
         self._milestones = milestones
@@ -124,7 +126,9 @@ class ChainedScheduler(_Combined):
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         if len(schedulers) < 1:
-            raise ValueError("ChainedScheduler: expects at least one scheduler to be chained, but got no scheduler")
+            raise ValueError(
+                "ChainedScheduler: expects at least one scheduler to be chained, but got no scheduler"
+            )
         optimizer = optimizer or schedulers[0].optimizer
         self._check(schedulers, optimizer)
         self._schedulers = list(schedulers)

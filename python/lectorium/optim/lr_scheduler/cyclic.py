@@ -90,7 +90,9 @@ class CyclicLR(LRScheduler):
             limits = zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True)
             for group, low, high in limits:
                 set_momentum(group, high - (high - low) * part * scale, self.use_beta1)
-        return [low + (high - low) * part * scale for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+        return [
+            low + (high - low) * part * scale for low, high in zip(self.base_lrs, self.max_lrs, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         (saved,) = function_state([self._scale_fn_custom])

@@ -84,7 +84,9 @@ class StepLR(LRScheduler):
         [0.1]
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         if step_size < 1:
             raise ValueError(f"StepLR: step_size must be at least 1, got {step_size}")
         self.step_size = step_size
@@ -181,7 +183,9 @@ class LinearLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if not 0 < start_factor <= 1:
-            raise ValueError(f"LinearLR: start_factor expected to be above 0 and at most 1, got {start_factor}")
+            raise ValueError(
+                f"LinearLR: start_factor expected to be above 0 and at most 1, got {start_factor}"
+            )
         if not 0 <= end_factor <= 1:
             raise ValueError(f"LinearLR: end_factor expected to be between 0 and 1, got {end_factor}")
         if total_iters < 1:
@@ -254,7 +258,10 @@ class PolynomialLR(LRScheduler):
         rates = self._rates()
         if self._is_initial or self.last_epoch > self.total_iters:
             return rates
-        left, before = 1.0 - self.last_epoch / self.total_iters, 1.0 - (self.last_epoch - 1) / self.total_iters
+        left, before = (
+            1.0 - self.last_epoch / self.total_iters,
+            1.0 - (self.last_epoch - 1) / self.total_iters,
+        )
         return [lr * (left / before) ** self.power for lr in rates]
 
     def _get_closed_form_lr(self) -> list[float]:
@@ -263,7 +270,7 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """The learning rate along half a cosine, from the initial one to ``eta_min`` in ``T_max`` epochs, and back.
+    """The learning rate along half a cosine from the initial one to ``eta_min`` in ``T_max`` epochs, and back.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2016), without restarts.
 

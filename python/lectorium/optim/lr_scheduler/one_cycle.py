@@ -33,7 +33,7 @@ class OneCycleLR(LRScheduler):
     Example:
         >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
         >>> scheduler = lt.optim.lr_scheduler.OneCycleLR(sgd, max_lr=1.0, total_steps=10)
-        >>> scheduler.get_last_lr()
+        >>> [round(lr, 6) for lr in scheduler.get_last_lr()]
         [0.04]
         >>> sgd.step(); scheduler.step(); sgd.step(); scheduler.step()
         >>> scheduler.get_last_lr()
@@ -99,7 +99,8 @@ class OneCycleLR(LRScheduler):
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(
-                f"OneCycleLR: Tried to step {step} times. The specified number of total steps is {self.total_steps}"
+                f"OneCycleLR: Tried to step {step} times. The specified number of total steps is "
+                f"{self.total_steps}"
             )
         start = 0.0
         phase = self._phases[-1]

@@ -88,8 +88,8 @@ class ReduceLROnPlateau(LRScheduler):
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:
                 raise RuntimeError(
-                    f"ReduceLROnPlateau: the optimizer now has {len(groups)} parameter groups, min_lr was given for "
-                    f"{len(self.min_lrs)}; set scheduler.min_lrs to a list of the right length"
+                    f"ReduceLROnPlateau: the optimizer now has {len(groups)} parameter groups, min_lr was given "
+                    f"for {len(self.min_lrs)}; set scheduler.min_lrs to a list of the right length"
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, lowest in zip(groups, self.min_lrs, strict=True):
@@ -104,7 +104,9 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _is_better(self, a: float, best: float) -> bool:
         if self.mode == "min":
-            return a < (best * (1.0 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold)
+            return a < (
+                best * (1.0 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold
+            )
         return a > (best * (self.threshold + 1.0) if self.threshold_mode == "rel" else best + self.threshold)
 
     def get_lr(self) -> list[float]:
@@ -116,7 +118,8 @@ def plain(name: str, schedulers: Any) -> None:
     for i, s in enumerate(schedulers):
         if isinstance(s, ReduceLROnPlateau):
             raise ValueError(
-                f"{name}: does not support ReduceLROnPlateau (number {i}), whose step() needs a metric; step it by itself"
+                f"{name}: does not support ReduceLROnPlateau (number {i}), whose step() needs a "
+                "metric; step it by itself"
             )
 
 

@@ -1,0 +1,135 @@
+"""The commands and their flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import recipes
+from .._core import __version__
+
+app = typer.Typer(
+    name="lectorium",
+    help="Trains the models of a deep learning course, and uses them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+DATA = "strokes, mnist, fashion-mnist or cifar10"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"lectorium {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lectorium(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Trains the models of a deep learning course, and uses them."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="What to train; `lectorium list` names the recipes.")],
+    data: Annotated[str | None, typer.Option(help=f"The data set: {DATA}.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples in a batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The (highest) learning rate.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same numbers. [default: 0]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads for the kernels; the numbers stay the same.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder itself. [default: runs/RECIPE]", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many examples to train on and to test on.")
+    ] = None,
+) -> None:
+    """Train a recipe; the last line printed is its result."""
+    from .show import TrainingView
+
+    recipes.get(recipe)
+    with TrainingView() as view:
+        result = recipes.train(
+            recipe, data=data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, limit=limit,
+            threads=threads, out=out, resume=resume, listener=view,
+        )  # fmt: skip
+        folder = out if out is not None else Path("runs") / recipe
+        view.say(f"checkpoint, metrics and pictures: {folder}")
+    _last_line(result)
+
+
+@app.command("eval")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[str | None, typer.Option(help=f"Another data set than the run's: {DATA}.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads for the kernels.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many examples.")] = None,
+) -> None:
+    """Test the checkpoint in a run folder; the last line is that of training."""
+    from .show import TrainingView
+
+    _threads(threads)
+    with TrainingView() as view:
+        result = recipes.evaluate(run, data=data, limit=limit, listener=view)
+    _last_line(result)
+
+
+@app.command()
+def predict(
+    picture: Annotated[
+        Path, typer.Argument(help="A picture of one digit, of any size, dark on light or light on dark.")
+    ],
+    run: Annotated[Path, typer.Option(help="The run folder with the model that reads.")] = Path(
+        "runs/lenet5"
+    ),
+) -> None:
+    """Read a digit from a picture."""
+    from ..recipes.reading import read_picture
+    from .show import show_reading
+
+    show_reading(*read_picture(picture, run))
+
+
+@app.command("list")
+def list_() -> None:
+    """Name the recipes."""
+    from .show import show_recipes
+
+    show_recipes()
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(help="A recipe.")]) -> None:
+    """Show a model's layers: output shapes, parameters, multiply-adds."""
+    from .show import show_layers
+
+    show_layers(recipes.get(name))
+
+
+def _threads(threads: int | None) -> None:
+    from .._core import set_num_threads
+    from ..recipes.recipe import whole
+
+    if threads is not None:
+        set_num_threads(whole("threads", threads, 1))
+
+
+def _last_line(result: dict[str, Any]) -> None:
+    # Not through rich: exactly this, whatever the width of the terminal.
+    print(result["figure"], flush=True)

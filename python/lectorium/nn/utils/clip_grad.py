@@ -1,0 +1,104 @@
+"""Keeping gradients from exploding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ... import _core
+from ..._core import Tensor
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [p.grad for p in listed if p.grad is not None]
+
+
+def _bump(grads: list[Tensor]) -> None:
+    for g in grads:
+        g._bump_version()
+
+
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of all tensors together, as if they were one vector.
+
+    Example:
+        >>> lt.nn.utils.get_total_norm([lt.tensor([3.0]), lt.tensor([4.0])])
+        tensor(5.)
+    """
+    listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    value = _norm("get_total_norm", listed, norm_type, error_if_nonfinite)
+    return _core.full([], value, listed[0].dtype if listed else _core.get_default_dtype())
+
+
+def _norm(op: str, tensors: list[Tensor], norm_type: Any, error_if_nonfinite: bool) -> float:
+    value = _core.grad_norm(tensors, float(norm_type)) if tensors else 0.0
+    if error_if_nonfinite and not math.isfinite(value):
+        raise RuntimeError(
+            f"{op}: the total norm of order {norm_type} is non-finite, so it cannot be clipped; "
+            "pass error_if_nonfinite=False to go on regardless"
+        )
+    return value
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scales all gradients down together, in place, so that their total norm is at most ``max_norm``.
+
+    Returns the total norm before (Pascanu et al. 2013).
+
+    Example:
+        >>> p = lt.nn.Parameter(lt.zeros(2))
+        >>> p.grad = lt.tensor([3.0, 4.0])
+        >>> lt.nn.utils.clip_grad_norm_([p], max_norm=1.0)
+        tensor(5.)
+        >>> p.grad
+        tensor([0.6000, 0.8000])
+    """
+    grads = _gradients(parameters)
+    total = _norm("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
+    # PyTorch's 1e-6; a total that is not a number makes every gradient one.
+    factor = float(max_norm) / (total + 1e-6)
+    if grads and not factor >= 1.0:
+        _core.scale_all(grads, factor)
+        _bump(grads)
+    return _core.full([], total, grads[0].dtype if grads else _core.get_default_dtype())
+
+
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scales all gradients, in place, by ``max_norm / total_norm`` if that is below 1."""
+    grads = _gradients(parameters)
+    factor = float(max_norm) / (float(total_norm.item()) + 1e-6)
+    if grads and not factor >= 1.0:
+        _core.scale_all(grads, factor)
+        _bump(grads)
+
+
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
+    """Holds every element of every gradient between ``-clip_value`` and ``clip_value``, in place.
+
+    Example:
+        >>> p = lt.nn.Parameter(lt.zeros(2))
+        >>> p.grad = lt.tensor([3.0, -0.5])
+        >>> lt.nn.utils.clip_grad_value_([p], 1.0)
+        >>> p.grad
+        tensor([ 1.0000, -0.5000])
+    """
+    limit = float(clip_value)
+    for g in _gradients(parameters):
+        _core.copy_into(g, _core.clamp(g.detach(), -limit, limit))

@@ -1,0 +1,16 @@
+"""The pictures of the lectures, as PNG. Matplotlib is imported when the first one is drawn.
+
+Example:
+    >>> png = lt.plot.confusion(np.array([[5, 1], [0, 6]]), ("cat", "dog"), "pets")
+    >>> png[:4]
+    b'\\x89PNG'
+"""
+
+from __future__ import annotations
+
+from .classifier import confusion, mistakes
+from .convolution import feature_maps, filters
+from .curves import curves
+from .gates import gate_curves, gates
+
+__all__ = ["confusion", "curves", "feature_maps", "filters", "gate_curves", "gates", "mistakes"]

@@ -1,0 +1,354 @@
+"""A run from its settings to its last line: a folder, checkpoints, stopping, resuming, the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core import __version__, get_num_threads, set_num_threads
+from . import get
+from .errors import RecipeError, RunError
+from .recipe import Data, Listener, Recipe, Settings, whole
+from .run_folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT, RunFolder
+from .stop import Stopped, StopSignals
+from .training import Batch, EpochEnd, Sums, Training, answers
+
+EVERY = 3.0  # seconds between checkpoints within an epoch; at most 5 with the batch under way
+
+
+class Silent:
+    """The listener of runs that nobody watches."""
+
+    def say(self, text: str) -> None: ...
+
+    def begin(self, epochs: int, unit: str) -> None: ...
+
+    def batch(self, done: Batch) -> None: ...
+
+    def epoch(self, row: dict[str, float]) -> None: ...
+
+    def confusion(self, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What a recipe's `finish` gets: the trained model and its outputs for the test set."""
+
+    settings: Settings
+    recipe: Recipe
+    model: Any
+    data: Data
+    outputs: NDArray[Any]
+    predictions: NDArray[Any]
+    history: list[dict[str, float]]
+    trace: list[list[float]]
+    folder: RunFolder
+
+
+def train(
+    recipe: str,
+    *,
+    data: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    threads: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Trains a recipe in the run folder `out` (``runs/<recipe>``) and returns what result.json holds.
+
+    `resume`: goes on from the folder's last checkpoint, as if never stopped; a complete run is left as it is.
+    `limit`: at most so many examples to train on and to test on. What is None has the recipe's own value, or,
+    with `resume`, the run's. Errors: RecipeError, RunError, OSError for a full disk (the last checkpoint
+    stays), KeyboardInterrupt after Ctrl-C (with a checkpoint).
+
+    Example:
+        >>> result = lt.recipes.train("xor-mlp", out="runs/xor", seed=1)
+        >>> result["test_accuracy"], result["epochs"]
+        (1.0, 10)
+    """
+    if threads is not None:
+        set_num_threads(whole("threads", threads, 1))
+    given: dict[str, Any] = {
+        "data": data,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "limit": limit,
+    }
+    session = _Session(get(recipe), out, listener or Silent())
+    session.recipe.settings(**given)  # wrong values are an error before anything is touched
+    with StopSignals() as signals, session.folder:
+        return session.run(given, resume, signals)
+
+
+class _Session:
+    def __init__(self, recipe: Recipe, out: str | os.PathLike[str] | None, listener: Listener) -> None:
+        self.recipe = recipe
+        default = os.path.join("runs", recipe.name)
+        self.folder = RunFolder(default if out is None else out)
+        self.listener = listener
+        place = (
+            "" if os.fspath(self.folder.path) == default else f" --out {shlex.quote(str(self.folder.path))}"
+        )
+        self.again = f"lectorium train {recipe.name}{place} --resume"
+        self._saved = 0.0
+
+    def run(self, given: dict[str, Any], resume: bool, signals: StopSignals) -> dict[str, Any]:
+        state: dict[str, Any] | None = None
+        if resume:
+            state, given, result = self._old_run(given)
+            if result is not None:
+                self.listener.say(
+                    f"the run in {self.folder.path} is complete ({given['epochs']} epochs); nothing to do"
+                )
+                return result
+        elif self.folder.erase():
+            self.listener.say(
+                f"{self.folder.path} held an older run, which this one replaces (--resume goes on with one)"
+            )
+        settings = self.recipe.settings(**given)
+        config = {**dataclasses.asdict(settings), "threads": get_num_threads(), "version": __version__}
+        self.folder.write_json(CONFIG, config)
+        try:
+            loaded = self.recipe.load(settings.data, settings.limit)
+        except Stopped as stop:
+            raise Stopped(
+                "stopped before the first batch; there is nothing to save yet", stop.number
+            ) from None
+        self.listener.say(loaded.note)
+        training = Training(self.recipe, settings, loaded)
+        if state is not None:
+            self._restore(training, state)
+        self.listener.begin(settings.epochs, "images" if len(self.recipe.input_shape) == 3 else "examples")
+        try:
+            self._loop(training, signals)
+            return self._finish(training)
+        except Stopped as stop:
+            if training.complete:
+                raise Stopped(
+                    f"stopped after the last epoch; for the pictures and the result: {self.again}",
+                    stop.number,
+                ) from None
+            raise
+
+    # Resuming.
+
+    def _old_run(
+        self, given: dict[str, Any]
+    ) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any] | None]:
+        """The checkpoint, the settings to go on with, and the result of a run that is complete."""
+        result, state = self.folder.read_json(RESULT), self.folder.load_checkpoint()
+        if result is not None and "figure" not in result:
+            result = None
+        old = state["settings"] if state is not None else self.folder.read_json(CONFIG)
+        path = self.folder.path
+        if old is None:
+            self.listener.say(f"no run in {path} yet: starting from the beginning")
+            return None, given, None
+        if old.get("recipe") != self.recipe.name:
+            raise RecipeError(
+                f"{path} holds a run of {old.get('recipe')}, not of {self.recipe.name}; choose another --out"
+            )
+        if state is None and result is None:
+            self.listener.say(f"no checkpoint in {path} yet: starting from the beginning")
+            return None, {k: old.get(k) if v is None else v for k, v in given.items()}, None
+        for name, value in given.items():
+            if value is not None and value != old.get(name):
+                flag = "--" + name.replace("_", "-")
+                raise RecipeError(
+                    f"the run in {path} has {flag} {old.get(name)}, not {value}; a run is resumed with "
+                    f"its own settings: leave {flag} out, or start another run without --resume"
+                )
+        return state, {name: old.get(name) for name in given}, result
+
+    def _restore(self, training: Training, state: dict[str, Any]) -> None:
+        check_weights(training.model, state["model"], self.folder.path / CHECKPOINT, self.recipe)
+        try:
+            training.load_state(state)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise RunError(
+                f"the checkpoint in {self.folder.path} does not fit this version of {self.recipe.name} "
+                f"({reason}); train again without --resume"
+            ) from None
+        if training.complete:
+            self.listener.say(f"resuming {self.folder.path}: all {training.epoch} epochs are trained")
+        else:
+            self.listener.say(f"resuming {self.folder.path} from {_where(training)}")
+
+    # Training.
+
+    def _loop(self, training: Training, signals: StopSignals) -> None:
+        self._saved = time.monotonic()
+        signals.patient = True
+        for event in training.run():
+            stop = signals.received
+            if isinstance(event, Batch):
+                self.listener.batch(event)
+            ended = isinstance(event, EpochEnd)
+            if ended or stop is not None or time.monotonic() - self._saved >= EVERY:
+                self._save(training)
+            if isinstance(event, EpochEnd):
+                self.folder.write_csv(METRICS, training.history)
+                self.listener.epoch(event.row)
+            if stop is not None:
+                raise self._stopped(training, stop)
+        signals.patient = False
+        if signals.received is not None:
+            raise Stopped("stopped", signals.received)
+
+    def _save(self, training: Training) -> None:
+        self.folder.save_checkpoint(training.state())
+        self._saved = time.monotonic()
+
+    def _stopped(self, training: Training, number: int) -> Stopped:
+        where = _where(training)
+        return Stopped(
+            f"stopped in {where}; checkpoint in {self.folder.path}; to go on: {self.again}", number
+        )
+
+    def _finish(self, training: Training) -> dict[str, Any]:
+        settings, test = training.settings, training.data.test
+        outputs, sums = _tested(self.recipe, training.model, training.data)
+        loss, accuracy = sums.means()
+        predictions = _predictions(self.recipe, outputs)
+        run = Finished(
+            settings, self.recipe, training.model, training.data, outputs, predictions,
+            training.history, training.trace, self.folder,
+        )  # fmt: skip
+        self.folder.write_csv(METRICS, training.history)
+        more = self.recipe.finish(run, self.listener)
+        result: dict[str, Any] = {
+            **dataclasses.asdict(settings),
+            "test_accuracy": accuracy,
+            "test_loss": loss,
+            **more,
+            "train_examples": len(training.data.train),
+            "test_examples": len(test),
+            "parameters": sum(p.numel() for p in training.model.parameters()),
+            "training_seconds": round(training.seconds, 3),
+            "version": __version__,
+        }
+        result["figure"] = self.recipe.last_line(result)
+        self.folder.write_json(RESULT, result)  # last: it is what makes the run complete
+        return result
+
+
+def _where(training: Training) -> str:
+    epochs = training.settings.epochs
+    return f"epoch {training.epoch + 1} of {epochs}, after batch {training.step} of {training.steps}"
+
+
+def _tested(recipe: Recipe, model: Any, data: Data) -> tuple[NDArray[Any], Sums]:
+    outputs: list[NDArray[Any]] = []
+    sums = Sums()
+    for output, part in answers(recipe, model, data.test):
+        outputs.append(output)
+        sums.add(*part)
+    return np.concatenate(outputs), sums
+
+
+def _predictions(recipe: Recipe, outputs: NDArray[Any]) -> NDArray[Any]:
+    from ..creation import from_numpy
+
+    return recipe.predict(from_numpy(outputs))
+
+
+def load_run(run: str | os.PathLike[str]) -> tuple[Recipe, Settings, Any]:
+    """The recipe, the settings and the trained model of a run folder. Errors: RunError, RecipeError."""
+    folder = RunFolder(run)
+    if not folder.path.is_dir():
+        raise RunError(
+            f"there is no run folder {folder.path}; train first: lectorium train lenet5 --out {folder.path}"
+        )
+    config = folder.read_json(CONFIG)
+    if config is None:
+        raise RunError(f"{folder.path} is not a run folder: it holds no {CONFIG}")
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    if not {"recipe", "data"} <= config.keys():
+        raise RunError(f"{folder.path / CONFIG} names no recipe and data; is it the config of a run?")
+    recipe = get(str(config["recipe"]))
+    settings = recipe.settings(**{k: v for k, v in config.items() if k in fields - {"recipe"}})
+    model = recipe.model()
+    weights = folder.load_weights()
+    check_weights(model, weights, folder.path / MODEL, recipe)
+    model.load_state_dict(weights)
+    return recipe, settings, model.eval()
+
+
+def check_weights(model: Any, weights: Mapping[str, Any], file: Path, recipe: Recipe) -> None:
+    """RunError naming the first few keys in which the weights in a file differ from a model's."""
+    own = {name: list(value.shape) for name, value in model.state_dict().items()}
+    found = {name: list(getattr(value, "shape", [])) for name, value in weights.items()}
+    differing = [
+        *(f"{n} is missing" for n in own if n not in found),
+        *(f"{n} is unexpected" for n in found if n not in own),
+        *(f"{n} is {found[n]}, not {own[n]}" for n in own if n in found and found[n] != own[n]),
+    ]
+    if differing:
+        more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise RunError(f"{file} is not a checkpoint of {recipe.name}: {'; '.join(differing[:3])}{more}")
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    limit: int | None = None,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Tests the model in a run folder on the run's own data, or on another set; the keys of result.json.
+
+    Errors: RunError for a folder without a checkpoint of the recipe, RecipeError for unsuitable data.
+
+    Example:
+        >>> _ = lt.recipes.train("xor-mlp", out="runs/xor", seed=1)
+        >>> lt.recipes.evaluate("runs/xor")["test_accuracy"]
+        1.0
+    """
+    listener = listener or Silent()
+    recipe, settings, model = load_run(run)
+    name = settings.data if data is None else recipe.check_data(data)
+    if limit is None and name == settings.data:
+        limit = settings.limit
+    loaded = recipe.load(name, limit)
+    listener.say(loaded.note)
+    outputs, sums = _tested(recipe, model, loaded)
+    loss, accuracy = sums.means()
+    predictions = _predictions(recipe, outputs)
+    if predictions.ndim == 1:
+        listener.confusion(
+            confusion_counts(loaded.test.targets, predictions, len(loaded.classes)), loaded.classes
+        )
+    result: dict[str, Any] = {
+        "recipe": recipe.name,
+        "data": name,
+        "test_accuracy": accuracy,
+        "test_loss": loss,
+    }
+    result["figure"] = recipe.last_line({**(RunFolder(run).read_json(RESULT) or {}), **result})
+    return result
+
+
+def confusion_counts(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """How often each class (row) was taken for each (column).
+
+    Example:
+        >>> lt.recipes.session.confusion_counts(np.array([0, 1, 1]), np.array([0, 1, 0]), 2).tolist()
+        [[1, 0], [1, 1]]
+    """
+    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)

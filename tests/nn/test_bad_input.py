@@ -1,0 +1,171 @@
+"""Wrong inputs to layers and functions: the exception says what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import lectorium as lt
+from lectorium import nn
+
+F = nn.functional
+
+CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: nn.Conv2d(3, 4, 3)(lt.zeros(1, 2, 8, 8)),
+        lt.ShapeError,
+        "conv2d: input has 2 channels, weight expects 3",
+    ),
+    (
+        lambda: nn.Conv2d(3, 4, 3)(lt.zeros(8, 8)),
+        lt.ShapeError,
+        r"4 axes \[N, C, H, W\] or 3 axes \[C, H, W\], got shape \[8, 8\]",
+    ),
+    (
+        lambda: nn.Conv2d(1, 1, 5)(lt.zeros(1, 1, 4, 4)),
+        lt.ShapeError,
+        "kernel 5x5 .* does not fit the padded input 4x4",
+    ),
+    (
+        lambda: nn.Conv1d(1, 1, 5)(lt.zeros(1, 1, 4)),
+        lt.ShapeError,
+        "conv1d: kernel 5 .* does not fit the padded input of length 4",
+    ),
+    (
+        lambda: nn.Conv1d(2, 1, 1)(lt.zeros(1, 3, 4)),
+        lt.ShapeError,
+        "conv1d: input has 3 channels, weight expects 2",
+    ),
+    (lambda: nn.Conv2d(1, 1, 1)(lt.zeros(1, 1, 2, 2, dtype=lt.float64)), TypeError, "conv2d: .*float"),
+    (
+        lambda: nn.Conv2d(3, 4, 3, groups=2),
+        ValueError,
+        "Conv2d: in_channels must be divisible by groups, got 3 and 2",
+    ),
+    (lambda: nn.Conv2d(3, 4, 0), ValueError, "kernel_size must be 1 or more"),
+    (lambda: nn.Conv2d(3, 4, 3, padding=-1), ValueError, "padding must be 0 or more"),
+    (lambda: nn.Conv2d(3, 4, (3, 3, 3)), TypeError, "kernel_size must be an int or 2 ints"),
+    (lambda: nn.Conv2d(3, 4, 3, padding="full"), ValueError, "padding must be 'valid', 'same'"),
+    (lambda: nn.Conv2d(3, 4, 3, padding="same", stride=2), ValueError, "not supported for strided"),
+    (lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"), ValueError, "padding_mode must be one of"),
+    (lambda: nn.Conv2d(0, 4, 3), ValueError, "in_channels must be 1 or more, got 0"),
+    (lambda: nn.Conv2d("3", 4, 3), TypeError, "in_channels must be an int, got str"),
+    (lambda: F.conv2d(lt.zeros(1, 1, 3, 3), lt.zeros(1, 1, 3)), lt.ShapeError, "expected a weight of 4 axes"),
+    (lambda: F.conv2d(lt.zeros(1, 1, 3, 3), lt.zeros(1, 1, 1, 1), groups=0), ValueError, "groups must be"),
+    (
+        lambda: F.conv_transpose2d(lt.zeros(1, 1, 3, 3), lt.zeros(1, 1, 3, 3), output_padding=1),
+        ValueError,
+        "output padding must be smaller than either stride or dilation",
+    ),
+    (
+        lambda: F.conv_transpose2d(lt.zeros(1, 1, 1, 1), lt.zeros(1, 1, 1, 1), padding=2),
+        lt.ShapeError,
+        "use less padding",
+    ),
+    (
+        lambda: nn.ConvTranspose2d(2, 1, 1)(lt.zeros(1, 3, 2, 2)),
+        lt.ShapeError,
+        "conv_transpose2d: input has 3 channels, weight expects 2",
+    ),
+    (lambda: nn.ConvTranspose2d(2, 1, 1, padding_mode="reflect"), ValueError, 'only "zeros"'),
+    (
+        lambda: nn.Linear(3, 2)(lt.zeros(4, 5)),
+        lt.ShapeError,
+        r"linear: input \[4, 5\] does not fit weight \[2, 3\]",
+    ),
+    (lambda: nn.Linear(-1, 2), ValueError, "in_features must be 0 or more, got -1"),
+    (lambda: nn.Linear(2.0, 2), TypeError, "in_features must be an int, got float"),
+    (lambda: nn.MaxPool2d(3)(lt.zeros(1, 1, 2, 2)), lt.ShapeError, "does not fit the input 2x2"),
+    (lambda: nn.MaxPool2d(2, padding=2)(lt.zeros(1, 1, 4, 4)), ValueError, "at most half of the kernel size"),
+    (lambda: nn.MaxPool2d(0)(lt.zeros(1, 1, 4, 4)), ValueError, "kernel_size must be 1 or more"),
+    (lambda: nn.MaxPool2d(2)(lt.zeros(4, 4)), lt.ShapeError, "max_pool2d: expected an input of 4 axes"),
+    (
+        lambda: nn.AvgPool2d(2, divisor_override=0)(lt.zeros(1, 2, 2)),
+        ValueError,
+        "divisor_override must not be zero",
+    ),
+    (
+        lambda: nn.AdaptiveAvgPool2d((2, 2, 2))(lt.zeros(1, 2, 2)),
+        TypeError,
+        "output_size must be an int or 2 ints",
+    ),
+    (lambda: nn.AdaptiveAvgPool2d(-1)(lt.zeros(1, 2, 2)), ValueError, "must not be negative"),
+    (
+        lambda: nn.MaxUnpool2d(2)(lt.zeros(1, 1, 2), lt.zeros(1, 1, 1, dtype=lt.int64)),
+        lt.ShapeError,
+        "indices have shape",
+    ),
+    (lambda: nn.BatchNorm2d(3)(lt.zeros(2, 3)), lt.ShapeError, r"BatchNorm2d: expected 4D input \(got 2D"),
+    (
+        lambda: nn.BatchNorm1d(3)(lt.zeros(1, 3)),
+        ValueError,
+        "Expected more than 1 value per channel when training",
+    ),
+    (lambda: nn.BatchNorm1d(3)(lt.zeros(2, 4)), lt.ShapeError, r"batch_norm: .*\[3\]"),
+    (
+        lambda: nn.LayerNorm((3, 4))(lt.zeros(2, 4)),
+        lt.ShapeError,
+        r"expected an input of shape \[\*, 3, 4\], but got \[2, 4\]",
+    ),
+    (lambda: nn.GroupNorm(2, 3), ValueError, "num_channels must be divisible by num_groups"),
+    (lambda: nn.InstanceNorm2d(3)(lt.zeros(1, 3, 1, 1)), ValueError, "more than 1 spatial element"),
+    (lambda: nn.LocalResponseNorm(3)(lt.zeros(2, 2)), lt.ShapeError, "Expected 3D or higher"),
+    (lambda: nn.Embedding(3, 2)(lt.tensor([0, 3])), IndexError, "3"),
+    (
+        lambda: nn.Embedding(3, 2)(lt.tensor([0.0])),
+        TypeError,
+        "indices must be int64 or int32, got lectorium.float32",
+    ),
+    (lambda: nn.Embedding(3, 2, padding_idx=3), ValueError, "padding_idx must be within"),
+    (lambda: nn.Flatten(2, 1)(lt.zeros(2, 2, 2)), lt.ShapeError, "start_dim must not come after end_dim"),
+    (lambda: nn.Flatten(3)(lt.zeros(2, 2)), IndexError, "flatten: axis 3 is out of range for 2 axes"),
+    (
+        lambda: nn.Unflatten(1, (2, 3))(lt.zeros(2, 5)),
+        lt.ShapeError,
+        r"sizes \[2, 3\] do not multiply to axis 1 of size 5",
+    ),
+    (lambda: F.pad(lt.zeros(2, 2), (1, 1, 1)), lt.ShapeError, "two numbers an axis"),
+    (
+        lambda: F.pad(lt.zeros(1, 2, 2), (2, 0), "reflect"),
+        lt.ShapeError,
+        "reflect padding must be smaller than the axis",
+    ),
+    (lambda: F.pad(lt.zeros(2), (1, 1), "mirror"), ValueError, "mode must be"),
+    (lambda: nn.ReflectionPad2d((1, 2, 3)), ValueError, "an int or 4 ints"),
+    (lambda: nn.ReflectionPad2d(1)(lt.zeros(3, 3)), lt.ShapeError, "expected an input of 3 or 4 axes"),
+    (lambda: F.gelu(lt.zeros(1), "fast"), ValueError, "either none or tanh"),
+    (lambda: F.glu(lt.zeros(3)), lt.ShapeError, "even size, but axis 0 has size 3"),
+    (
+        lambda: nn.PReLU(3)(lt.zeros(2, 4)),
+        lt.ShapeError,
+        r"prelu: weight has shape \[3\], expected \[1\] or \[4\]",
+    ),
+    (lambda: F.softmax(lt.zeros(2), dim=3), IndexError, "softmax"),
+    (lambda: F.relu([1.0]), TypeError, "expected a Tensor, got list"),
+    (lambda: F.interpolate(lt.zeros(1, 1, 2)), ValueError, "one of size and scale_factor"),
+    (lambda: F.interpolate(lt.zeros(1, 1, 2), 4, mode="cubic"), ValueError, "mode must be one of"),
+    (lambda: F.unfold(lt.zeros(1, 1, 2, 2), 3), lt.ShapeError, "unfold: kernel 3x3 .* does not fit"),
+    (lambda: F.fold(lt.zeros(1, 3, 1), 2, 2), lt.ShapeError, "fold: expected an input"),
+    (lambda: nn.PixelShuffle(2)(lt.zeros(1, 3, 2, 2)), lt.ShapeError, "pixel_shuffle: expected"),
+    (lambda: F.one_hot(lt.tensor([3]), 2), IndexError, "3"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_a_wrong_input_is_named(case: int) -> None:
+    call, kind, text = CASES[case]
+    with pytest.raises(kind, match=text):
+        call()
+
+
+def test_zero_size_batches_pass_through_a_network_and_back() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 3), nn.LogSoftmax(1)
+    )
+    y = net(lt.zeros(0, 1, 4, 4))
+    assert y.shape == (0, 3)
+    y.sum().backward()
+    assert bool((net[0].weight.grad == 0).all())
+    assert net[4].bias.grad.tolist() == [0.0, 0.0, 0.0]

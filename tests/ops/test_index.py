@@ -1,0 +1,385 @@
+"""Indexing, assignment, gathering, scattering and sorting against PyTorch and NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import assert_same, check_op, require_torch, sample
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lectorium as lt
+
+torch = require_torch()
+NAN, INF = float("nan"), float("inf")
+
+
+def _index(shape: tuple[int, ...], high: int, seed: int = 0) -> np.ndarray:
+    return np.random.RandomState(seed).randint(0, high, shape)
+
+
+def _both(f: Any, *arrays: np.ndarray) -> tuple[Any, Any]:
+    """``f(library, *index tensors)`` bound for each library."""
+    return (
+        lambda *x: f(lt, *x, *map(lt.tensor, arrays)),
+        lambda *x: f(torch, *x, *map(torch.tensor, arrays)),
+    )
+
+
+@pytest.mark.parametrize(("dim", "shape"), [(0, (5, 3)), (1, (2, 6)), (-1, (4, 1)), (0, (0, 3)), (1, (4, 0))])
+def test_gather_agrees_with_pytorch(dim: int, shape: tuple[int, ...]) -> None:
+    index = _index(shape, 3 if dim == 0 else 4)
+    index = np.minimum(index, [3, 3][dim])
+    check_op(*_both(lambda m, x, i: m.gather(x, dim, i), index), [(4, 4)], gradgradcheck=True, edges=False)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_scatters_agree_with_pytorch(dim: int) -> None:
+    index = np.stack([np.random.RandomState(i).permutation(4)[:3] for i in range(3)])
+    both = _both(lambda m, x, y, i: m.scatter(x, dim, i, y), index if dim else index.T.copy())
+    check_op(*both, [(4, 4), (3, 3) if dim else (3, 3)], gradgradcheck=True, edges=False)
+    both = _both(lambda m, x, i: m.scatter(x, dim, i, 2.5), index)
+    check_op(*both, [(4, 4)], gradgradcheck=True, edges=False)
+    both = _both(lambda m, x, y, i: m.scatter_add(x, dim, i, y), _index((3, 4), 2))
+    check_op(*both, [(4, 4), (3, 4)], gradgradcheck=True, edges=False)
+    both = _both(lambda m, x, y, i: m.scatter(x, dim, i, y, reduce="add"), _index((3, 3), 2))
+    check_op(*both, [(4, 4), (3, 3)], grad=False, edges=False)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_whole_slices_are_picked_added_copied_and_filled_as_in_pytorch(dim: int) -> None:
+    index = np.array([2, 0, 2])
+    source = (3, 4) if dim == 0 else (4, 3)
+    for name in ("index_select", "index_add", "index_copy"):
+        once = np.array([2, 0, 1]) if name == "index_copy" else index
+        if name == "index_select":
+            check_op(*_both(lambda m, x, i: m.index_select(x, dim, i), once), [(4, 4)], gradgradcheck=True, edges=False)
+        else:
+            both = _both(lambda m, x, y, i, name=name: getattr(m, name)(x, dim, i, y), once)
+            check_op(*both, [(4, 4), source], gradgradcheck=True, edges=False)
+    both = _both(lambda m, x, y, i: m.index_add(x, dim, i, y, alpha=-2), index)
+    check_op(*both, [(4, 4), source], edges=False)
+    check_op(*_both(lambda m, x, i: m.index_fill(x, dim, i, 7.5), index), [(4, 4)], gradgradcheck=True, edges=False)
+
+
+def test_masks_fill_and_select_as_in_pytorch() -> None:
+    for shape in ((3, 4), (4,), (3, 1), ()):
+        mask = sample(shape, "bool", seed=3)
+        check_op(*_both(lambda m, x, k: m.masked_fill(x, k, -1.5), mask), [(3, 4)], gradgradcheck=True, edges=False)
+        check_op(*_both(lambda m, x, k: m.masked_select(x, k), mask), [(3, 4)], gradgradcheck=True, edges=False)
+    wide = sample((2, 3, 4), "bool")
+    check_op(*_both(lambda m, x, k: m.masked_select(x, k), wide), [(3, 4)], edges=False)
+    check_op(*_both(lambda m, x, k: m.masked_fill(x, k, 0), wide), [(3, 4)], edges=False)
+    with pytest.raises(TypeError, match="masked_fill"):
+        lt.masked_fill(lt.ones(2), lt.tensor([0, 1]), 0)
+
+
+def test_take_and_take_along_dim_agree() -> None:
+    check_op(*_both(lambda m, x, i: m.take(x, i), np.array([[0, 11], [-1, 5]])), [(3, 4)], edges=False)
+    order = np.argsort(sample((3, 4)), 1)
+    check_op(*_both(lambda m, x, i: m.take_along_dim(x, i, 1), order), [(3, 4)], edges=False)
+    check_op(*_both(lambda m, x, i: m.take_along_dim(x, i), order), [(3, 4)], edges=False)
+    check_op(*_both(lambda m, x, i: m.take_along_dim(x, i, 1), order[:1]), [(3, 4)], edges=False)
+
+
+def test_nonzero_agrees_in_both_forms() -> None:
+    for a in (sample((3, 4), "int64", 0, 1), sample((5,), "bool"), np.zeros((0, 2)), np.array(3.0), np.array([NAN, 0.0])):
+        x, t = lt.tensor(a), torch.tensor(a)
+        assert_same(lt.nonzero(x), torch.nonzero(t))
+        if a.ndim:
+            assert_same(lt.nonzero(x, as_tuple=True), torch.nonzero(t, as_tuple=True))
+            assert_same(lt.where(x), torch.where(t))
+
+
+def test_index_put_writes_and_accumulates() -> None:
+    i, j = np.array([0, 2, 0]), np.array([1, 1, 1])
+    both = _both(lambda m, x, y, i, j: m.index_put(x, (i, j), y, accumulate=True), i, j)
+    check_op(*both, [(3, 4), (3,)], gradgradcheck=True, edges=False)
+    both = _both(lambda m, x, y, i, j: m.index_put(x, (i, j), y), np.array([0, 2, 1]), j)
+    check_op(*both, [(3, 4), (3,)], gradgradcheck=True, edges=False)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_sorting_agrees_also_with_ties_nan_and_infinities(descending: bool, dim: int) -> None:
+    check_op(
+        lambda x: lt.sort(x, dim, descending), lambda x: torch.sort(x, dim=dim, descending=descending, stable=True),
+        [(3, 5)],
+    )  # fmt: skip
+    for a in (np.array([[3.0, NAN, -INF, NAN, 1.0, INF, -0.0, 0.0]], np.float32), sample((4, 40), "int64", 0, 5), sample((9, 5), "uint8", 0, 9)):
+        got = lt.sort(lt.tensor(a), dim, descending, stable=True)
+        assert_same(got, torch.sort(torch.tensor(a), dim=dim, descending=descending, stable=True))
+        assert_same(lt.argsort(lt.tensor(a), dim, descending, stable=True), torch.argsort(torch.tensor(a), dim=dim, descending=descending, stable=True))
+    assert_same(lt.sort(lt.tensor(3.0)), torch.sort(torch.tensor(3.0)))
+    assert_same(lt.sort(lt.zeros(0, 3), dim), torch.sort(torch.zeros(0, 3), dim=dim))
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("k", [0, 1, 3, 7])
+def test_topk_agrees_with_pytorch(largest: bool, k: int) -> None:
+    check_op(lambda x: lt.topk(x, k, 1, largest), lambda x: torch.topk(x, k, 1, largest), [(3, 7)], edges=False, strided=False)
+    check_op(lambda x: lt.topk(x, k, 0, largest), lambda x: torch.topk(x, k, 0, largest), [(7, 3)], edges=False, strided=False)
+    a = np.random.RandomState(0).permutation(5000).astype(np.float32)
+    a[17] = NAN
+    assert_same(lt.topk(lt.tensor(a), 5, largest=largest), torch.topk(torch.tensor(a), 5, largest=largest))
+
+
+def test_kthvalue_and_median_agree() -> None:
+    for keepdim in (False, True):
+        check_op(lambda x: lt.kthvalue(x, 2, 1, keepdim), lambda x: torch.kthvalue(x, 2, 1, keepdim), [(3, 5)], edges=False, strided=False)
+        check_op(lambda x: lt.median(x, 0, keepdim), lambda x: torch.median(x, 0, keepdim), [(4, 3)], strided=False, edges=False)
+    assert_same(lt.median(lt.tensor([1.0, NAN, 3.0])), torch.median(torch.tensor([1.0, NAN, 3.0])))
+    for bad in (0, 6):
+        with pytest.raises((ValueError, IndexError, RuntimeError), match="kthvalue"):
+            lt.kthvalue(lt.ones(5), bad)
+
+
+def test_unique_bincount_and_searchsorted_agree() -> None:
+    a = sample((3, 5), "int64", 0, 6)
+    for flags in ((False, False), (True, False), (False, True), (True, True)):
+        assert_same(lt.unique(lt.tensor(a), True, *flags), torch.unique(torch.tensor(a), True, *flags))
+    flat = a.reshape(-1)
+    assert_same(lt.bincount(lt.tensor(flat)), torch.bincount(torch.tensor(flat)))
+    assert_same(lt.bincount(lt.tensor(flat), minlength=20), torch.bincount(torch.tensor(flat), minlength=20))
+    weights = sample(flat.shape, "float64")
+    assert_same(lt.bincount(lt.tensor(flat), lt.tensor(weights)), torch.bincount(torch.tensor(flat), torch.tensor(weights)))
+    for right in (False, True):
+        row, values = np.array([1.0, 3.0, 3.0, 5.0]), np.array([[0.0, 3.0], [4.0, 9.0]])
+        assert_same(
+            lt.searchsorted(lt.tensor(row), lt.tensor(values), right=right),
+            torch.searchsorted(torch.tensor(row), torch.tensor(values), right=right),
+        )
+    with pytest.raises((ValueError, RuntimeError), match="bincount"):
+        lt.bincount(lt.tensor([-1]))
+
+
+INDICES: list[Any] = [
+    0, -1, slice(None), slice(1, None), slice(None, None, 2), slice(5, 2), (0, 1), (Ellipsis, 0), (0, Ellipsis), None,
+    (None, 0, None), (slice(None), 1), (Ellipsis, None), (slice(1, 3), slice(None), -1), [0, 2], ([0, 2], [1, 0]),
+    ([[0], [2]], [1, 0]), (slice(None), [0, 2]), (slice(None), [0, 2], slice(1, 3)), ([0, 2], slice(None), [1, 0]),
+    ([0, 1], Ellipsis, [2, 0]), (0, [0, 2]), ([0, 1], 1), (slice(None), [0, 2], 1), (None, [0, 1]), ([0, 2], None, [1, 1]),
+    (Ellipsis, [True, False, True, False]), [True, False, True], (slice(None), [False, True, True]), [], [-1, -3],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", range(len(INDICES)))
+def test_an_index_reads_writes_and_flows_back_as_in_pytorch(case: int) -> None:
+    index = INDICES[case]
+    check_op(lambda x: x[index], lambda x: x[index], [(3, 3, 4)], gradgradcheck=True, edges=False)
+
+    def assigned(m: Any, x: Any, y: Any) -> Any:
+        out = x * 1
+        out[index] = y.reshape(()) * 2
+        return out
+
+    check_op(lambda x, y: assigned(lt, x, y), lambda x, y: assigned(torch, x, y), [(3, 3, 4), ()], edges=False, strided=False)
+    a, b = lt.zeros(3, 3, 4), torch.zeros(3, 3, 4)
+    a[index], b[index] = 5, 5
+    assert_same(a, b)
+    value = sample(tuple(b[index].shape), "float32", seed=5)
+    a[index], b[index] = lt.tensor(value), torch.tensor(value)
+    assert_same(a, b)
+
+
+def test_tensors_of_any_integer_type_and_masks_are_indices() -> None:
+    a = sample((4, 5))
+    x, t = lt.tensor(a), torch.tensor(a)
+    for dtype in ("int64", "int32", "uint8", "int16", "int8"):
+        i = np.array([0, 3, 1])
+        if dtype == "uint8":
+            continue  # PyTorch still reads bytes as masks
+        assert_same(x[lt.tensor(i, dtype=getattr(lt, dtype))], t[torch.tensor(i)])
+    mask = a > 0
+    assert_same(x[lt.tensor(mask)], t[torch.tensor(mask)])
+    assert_same(x[x > 0], t[t > 0])
+    assert_same(x[lt.tensor(1)], t[torch.tensor(1)])
+    assert_same(x[np.int64(2)], t[2])
+    assert_same(x[np.array([0, 2])], t[[0, 2]])
+    x[x < 0] = 0
+    t[t < 0] = 0
+    assert_same(x, t)
+    x[x > 1] += 10
+    t[t > 1] += 10
+    assert_same(x, t)
+
+
+def test_assignment_broadcasts_casts_and_steps_backwards() -> None:
+    x = lt.zeros(4, 3)
+    x[:, 1] = lt.tensor([1, 2, 3, 4])
+    x[::2] += lt.tensor([[10.0, 20.0, 30.0]])
+    x[::-1, 0] = lt.tensor([1.0, 2.0, 3.0, 4.0])
+    want = np.zeros((4, 3))
+    want[:, 1] = [1, 2, 3, 4]
+    want[::2] += [[10.0, 20.0, 30.0]]
+    want[::-1, 0] = [1, 2, 3, 4]
+    np.testing.assert_array_equal(x.numpy(), want)
+    x[0] = [7, 8, 9]
+    assert x[0].tolist() == [7.0, 8.0, 9.0]
+    x[1] = np.array([1, 2, 3])
+    assert x[1].tolist() == [1.0, 2.0, 3.0]
+    i = lt.zeros(2, dtype=lt.int64)
+    i[:] = lt.tensor([1.9, -1.9])
+    assert i.tolist() == [1, -1]
+    overlapping = lt.arange(6)
+    overlapping[1:] = overlapping[:-1]
+    assert overlapping.tolist() == [0, 0, 1, 2, 3, 4]
+
+
+def test_assigning_through_a_view_flows_back_to_base_and_value() -> None:
+    grads = []
+    for m in (lt, torch):
+        x, v = m.ones(3, 4, requires_grad=True), m.full((2,), 3.0, requires_grad=True)
+        y = x * 2
+        y[1:, 0] = v
+        y[0].mul_(5)
+        (y * y).sum().backward()
+        grads.append((x.grad, v.grad))
+    assert_same(grads[0], grads[1])
+
+
+_slices = st.builds(slice, st.none() | st.integers(-6, 6), st.none() | st.integers(-6, 6), st.sampled_from([None, 1, 2, 3, -1, -2]))
+
+
+@st.composite
+def _index_expression(draw: st.DrawFn) -> tuple[tuple[int, ...], Any, bool]:
+    """A shape and an index: ints, slices, None, one Ellipsis, index arrays that broadcast, a mask."""
+    shape = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
+    common = tuple(draw(st.lists(st.integers(1, 3), max_size=2)))
+    items: list[Any] = []
+    advanced, dotted, axis = False, False, 0
+    while axis < len(shape):
+        kind = draw(st.sampled_from(["int", "slice", "none", "array", "mask", "dots", "stop"]))
+        if kind == "stop":
+            break
+        if kind == "int":
+            items.append(draw(st.integers(-shape[axis], shape[axis] - 1)))
+        elif kind == "slice":
+            items.append(draw(_slices))
+        elif kind == "none":
+            items.append(None)
+            axis -= 1
+        elif kind == "array":
+            own = tuple(1 if draw(st.booleans()) else d for d in common)
+            flat = draw(st.lists(st.integers(-shape[axis], shape[axis] - 1), min_size=int(np.prod(own)), max_size=int(np.prod(own))))
+            items.append(np.array(flat, dtype=np.int64).reshape(own))
+            advanced = True
+        elif kind == "mask" and not advanced and common == ():
+            items.append(np.array(draw(st.lists(st.booleans(), min_size=shape[axis], max_size=shape[axis]))))
+            advanced = True
+            common = (1,)
+        elif kind == "dots" and not dotted:
+            items.append(Ellipsis)
+            dotted = True
+            axis = max(axis, draw(st.integers(axis, len(shape))) - 1)
+        else:
+            axis -= 1
+        axis += 1
+        if len(items) > 8:
+            break
+    return shape, tuple(items), advanced
+
+
+def _ours(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(lt.tensor(i) if isinstance(i, np.ndarray) else i for i in index)
+
+
+@given(_index_expression())
+def test_any_index_expression_reads_and_writes_as_numpys(case: Any) -> None:
+    shape, index, advanced = case
+    a = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+    x = lt.tensor(a)
+    # NumPy counts an int beside arrays as an array, which moves axes; PyTorch takes ints first.
+    ints = [i for i in index if isinstance(i, int)]
+    if advanced and ints:
+        t = torch.tensor(a)
+        theirs = tuple(torch.tensor(i) if isinstance(i, np.ndarray) else i for i in index)
+        if any(isinstance(i, slice) and (i.step or 1) < 0 for i in index):
+            return
+        try:
+            want = t[theirs].numpy()
+        except IndexError:
+            with pytest.raises(IndexError):
+                x[_ours(index)]
+            return
+        np.testing.assert_array_equal(x[_ours(index)].numpy(), want)
+        return
+    try:
+        want = a[index]
+    except IndexError:
+        with pytest.raises(IndexError):
+            x[_ours(index)]
+        return
+    got = x[_ours(index)]
+    np.testing.assert_array_equal(got.numpy(), want)
+    a[index] = -1
+    x[_ours(index)] = -1
+    np.testing.assert_array_equal(x.numpy(), a)
+
+
+ERRORS: list[tuple[Any, type[Exception], str]] = [
+    (lambda: lt.ones(3)[3], IndexError, "3"),
+    (lambda: lt.ones(3)[-4], IndexError, "-4"),
+    (lambda: lt.ones(3)[0, 0], IndexError, "2 indices"),
+    (lambda: lt.ones(3)[..., ...], IndexError, "only one"),
+    (lambda: lt.ones(3)[1.5], TypeError, "index"),
+    (lambda: lt.ones(3)["a"], TypeError, "index"),
+    (lambda: lt.ones(3)[lt.tensor([0, 3])], IndexError, "3"),
+    (lambda: lt.ones(3)[lt.tensor([0.0])], IndexError, "int or bool"),
+    (lambda: lt.ones(3)[[0, -4]], IndexError, "-4"),
+    (lambda: lt.ones(3)[lt.tensor([True, False])], IndexError, "2|3"),
+    (lambda: lt.ones(3, 3)[[0, 1], [0, 1, 2]], (IndexError, ValueError), "broadcast|shape"),
+    (lambda: lt.ones(3)[::0], ValueError, "zero|0"),
+    (lambda: lt.ones(())[0], IndexError, "0 axes"),
+    (lambda: lt.ones(3).__setitem__(3, 1), IndexError, "3"),
+    (lambda: lt.ones(3).__setitem__(slice(None), lt.ones(2)), lt.ShapeError, r"\[2\]"),
+    (lambda: lt.ones(3).__setitem__([0, 1], lt.ones(3)), (ValueError, RuntimeError), r"\[3\]"),
+    (lambda: lt.ones(3).__setitem__(0, "a"), (TypeError, ValueError), "str"),
+    (lambda: lt.gather(lt.ones(2, 2), 1, lt.tensor([[2], [0]])), IndexError, "gather.*2"),
+    (lambda: lt.gather(lt.ones(2, 2), 1, lt.tensor([[-1], [0]])), IndexError, "gather.*-1"),
+    (lambda: lt.gather(lt.ones(2, 2), 1, lt.tensor([0])), (ValueError, RuntimeError), "gather"),
+    (lambda: lt.gather(lt.ones(2, 2), 2, lt.tensor([[0]])), IndexError, "gather"),
+    (lambda: lt.gather(lt.ones(2, 2), 0, lt.ones(1, 1)), TypeError, "gather"),
+    (lambda: lt.gather(lt.ones(2, 2), 1, lt.zeros(3, 1, dtype=lt.int64)), (ValueError, RuntimeError), "gather"),
+    (lambda: lt.scatter(lt.ones(2, 2), 1, lt.tensor([[2]]), 1.0), IndexError, "scatter.*2"),
+    (lambda: lt.scatter(lt.ones(2, 2), 1, lt.tensor([[0, 1]]), lt.ones(1, 1)), (ValueError, RuntimeError), "scatter"),
+    (lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0]), lt.ones(1, dtype=lt.float64)), (TypeError, RuntimeError), "scatter"),
+    (lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0])), TypeError, "scatter"),
+    (lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0]), 1.0, reduce="mul"), ValueError, "reduce"),
+    (lambda: lt.scatter_add(lt.ones(2), 0, lt.tensor([5]), lt.ones(1)), IndexError, "scatter_add.*5"),
+    (lambda: lt.index_select(lt.ones(2), 0, lt.tensor([2])), IndexError, "index_select.*2"),
+    (lambda: lt.index_select(lt.ones(2), 0, lt.tensor([[0]])), IndexError, "index_select"),
+    (lambda: lt.index_add(lt.ones(2), 0, lt.tensor([0, 0, 0]), lt.ones(2)), (ValueError, RuntimeError), "index_add"),
+    (lambda: lt.index_add(lt.ones(2), 0, lt.tensor([9]), lt.ones(1)), IndexError, "index_add.*9"),
+    (lambda: lt.index_fill(lt.ones(2), 0, lt.tensor([9]), 1.0), IndexError, "9"),
+    (lambda: lt.index_fill(lt.ones(2), 3, lt.tensor([0]), 1.0), IndexError, "3"),
+    (lambda: lt.index_copy(lt.ones(2), 1, lt.tensor([0]), lt.ones(1)), IndexError, "1"),
+    (lambda: lt.masked_select(lt.ones(2), lt.tensor([True, False, True])), (ValueError, RuntimeError), ""),
+    (lambda: lt.take(lt.ones(2), lt.tensor([2])), IndexError, "2"),
+    (lambda: lt.topk(lt.ones(2), 3), (ValueError, IndexError, RuntimeError), "topk.*3"),
+    (lambda: lt.topk(lt.ones(2), -1), (ValueError, IndexError, RuntimeError), "topk.*-1"),
+    (lambda: lt.sort(lt.ones(2), 1), IndexError, "sort"),
+    (lambda: lt.bincount(lt.ones(2)), TypeError, "bincount"),
+    (lambda: lt.bincount(lt.tensor([0, 2**60])), (ValueError, MemoryError, RuntimeError), "bincount"),
+    (lambda: lt.bincount(lt.tensor([0]), minlength=-1), ValueError, "bincount"),
+    (lambda: lt.bincount(lt.tensor([0, 1]), lt.ones(3)), (ValueError, RuntimeError), ""),
+    (lambda: lt.searchsorted(lt.ones(2, 2), lt.ones(1)), (ValueError, RuntimeError), "searchsorted"),
+    (lambda: lt.index_put(lt.ones(2), (lt.tensor([2]),), lt.tensor(1.0)), IndexError, "2"),
+    (lambda: lt.index_put(lt.ones(2), (lt.tensor([0]), lt.tensor([0])), lt.tensor(1.0)), IndexError, "ind"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(ERRORS)))
+def test_an_index_that_does_not_fit_is_a_clear_error(case: int) -> None:
+    call, kind, text = ERRORS[case]
+    with pytest.raises(kind, match=text):
+        call()
+
+
+def test_a_failed_assignment_leaves_the_tensor_as_it_was() -> None:
+    x = lt.arange(4)
+    for bad in (lambda: x.__setitem__([0, 9], 5), lambda: x.scatter_(0, lt.tensor([0, 9]), 5), lambda: x.index_fill_(0, lt.tensor([0, 9]), 5)):
+        with pytest.raises(IndexError):
+            bad()
+        assert x.tolist() == [0, 1, 2, 3]

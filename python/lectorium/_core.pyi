@@ -3,9 +3,7 @@
 ``_int``, ``_float`` and ``_bool`` are Python's: the plain names are dtypes or methods here.
 """
 
-from builtins import bool as _bool
-from builtins import float as _float
-from builtins import int as _int
+from builtins import bool as _bool, float as _float, int as _int
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeAlias, final, overload
 
@@ -14,8 +12,8 @@ import numpy.typing as npt
 from .autograd.tape import Node
 from .device import device as _Device
 from .functions.reduction import ValuesIndices
+from .methods.gradient import RemovableHandle
 from .random import Generator
-from .tensor import RemovableHandle
 
 _Operand: TypeAlias = Tensor | _float
 _Axes: TypeAlias = _int | Sequence[_int] | None

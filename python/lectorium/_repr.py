@@ -42,39 +42,36 @@ def set_printoptions(
 
 
 class _Format:
-    """One format for all shown elements, as wide as the widest."""
+    """One format for all shown elements. Widths and choices are PyTorch's, quirks included."""
 
     def __init__(self, values: list[Any], floating: bool) -> None:
         self.floating = floating
         self.width = 1
-        self.integral = self.scientific = False
-        p = _OPTIONS["precision"]
+        self.integral = True
+        self.scientific = False
+        self.precision: int = _OPTIONS["precision"]
         if not floating:
             self.width = max((len(str(v)) for v in values), default=1)
             return
-        finite = [abs(v) for v in values if math.isfinite(v) and v != 0]
-        if finite:
-            large, small = max(finite), min(finite)
-            self.integral = all(v == math.ceil(v) for v in finite)
-            if self.integral:
-                self.scientific = large > 1e8
-            else:
-                self.scientific = large / small > 1000.0 or large > 1e8 or small < 1e-4
-        else:
-            self.integral = True
+        # Zeros, NaN and infinities take no part in the choice, nor in the width.
+        telling = [v for v in values if math.isfinite(v) and v != 0]
+        if not telling:
+            return
+        large, small = max(abs(v) for v in telling), min(abs(v) for v in telling)
+        self.integral = all(v == math.ceil(v) for v in telling)
+        self.scientific = large / small > 1000.0 or large > 1e8 or small < 1e-4
         if _OPTIONS["sci_mode"] is not None:
             self.scientific = _OPTIONS["sci_mode"]
-        self.precision = p
-        self.width = max((len(self.raw(v)) for v in values), default=1)
+        self.width = max(1, *(len(self.raw(v)) for v in telling))
 
     def raw(self, v: Any) -> str:
         if not self.floating:
             return str(v)
-        if math.isnan(v) or math.isinf(v):
-            return str(v)
         if self.scientific:
             return f"{v:.{self.precision}e}"
-        return f"{v:.0f}." if self.integral else f"{v:.{self.precision}f}"
+        if not self.integral:
+            return f"{v:.{self.precision}f}"
+        return f"{v:.0f}." if math.isfinite(v) else f"{v:.0f}"
 
     def __call__(self, v: Any) -> str:
         return self.raw(v).rjust(self.width)

@@ -7,7 +7,7 @@ handed to the nodes. So gradients reach parameters, closures and inputs alike, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ _Values = tuple[tuple[Any, ...], int]
 
 
 @contextmanager
-def _top(keeper: Keeper) -> Iterator[None]:
+def _top(keeper: Keeper) -> Generator[None, None, None]:
     keepers.stack.append(keeper)
     keeping[0] += 1
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
+from .._checks import is_a
 from .._core import Tensor, is_grad_enabled, set_grad_enabled
 from .inplace import move_history, refuse
 from .tape import Op, edge, record
@@ -96,7 +97,7 @@ class Function:
                 setup(ctx, args, result)
         finally:
             set_grad_enabled(before)
-        single = not isinstance(result, (tuple, list))
+        single = not is_a(result, tuple, list)
         results: list[Any] = [result] if single else list(result)
         dirty = {id(t) for t in ctx._dirty}
         for i, r in enumerate(results):
@@ -118,7 +119,7 @@ def _record(
     metas = [_core.meta(a) for a in args]
 
     def vjp(k: Any, g: Any, saved: tuple[Any, ...], need: tuple[bool, ...]) -> Any:
-        grads = list(g) if isinstance(g, tuple) else [g]
+        grads: list[Any] = list(g) if is_a(g, tuple) else [g]
         if ctx._materialize:
             grads = [
                 _core.zeros_of(meta) if value is None and meta is not None else value
@@ -126,10 +127,10 @@ def _record(
             ]
         ctx._saved = saved
         try:
-            flows = cls.backward(ctx, *grads)
+            flows: Any = cls.backward(ctx, *grads)
         finally:
             ctx._saved = ()
-        flows = flows if isinstance(flows, (tuple, list)) else (flows,)
+        flows = flows if is_a(flows, tuple, list) else (flows,)
         extra = flows[len(metas) :]
         if len(flows) < len(metas) or any(flow is not None for flow in extra):
             raise RuntimeError(

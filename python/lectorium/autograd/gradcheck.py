@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from .._checks import is_a
 from .._core import Tensor
 from .grad_mode import no_grad
 
@@ -16,7 +17,7 @@ class GradcheckError(RuntimeError):
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return tuple(value) if is_a(value, tuple, list) else (value,)
 
 
 def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:

@@ -13,7 +13,8 @@ from .tape import Node, Op, bare_node, edge, geometry, next_id, refresh_view, vi
 
 def _extent(*geometries: tuple[tuple[int, ...], tuple[int, ...], int]) -> tuple[int, int]:
     """The lowest element and one past the highest that any of the geometries reaches."""
-    lows, highs = [], []
+    lows: list[int] = []
+    highs: list[int] = []
     for shape, stride, offset in geometries:
         reach = [(d - 1) * s for d, s in zip(shape, stride, strict=True)] if 0 not in shape else []
         lows.append(offset + sum(r for r in reach if r < 0))
@@ -119,7 +120,8 @@ def move_history(x: Tensor, new: Any) -> None:
     base = x._base
     if base is None:
         before = x._node, x.output_nr
-        x._rebase(*(new or (None, 0)))
+        node, nr = new or (None, 0)
+        x._rebase(node, nr)
         _move_retained(*before, x)
         return
     old = edge(base) if base.requires_grad else None

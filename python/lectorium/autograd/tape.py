@@ -254,7 +254,7 @@ def saved_values(node: Node, create_graph: bool) -> tuple[Any, ...]:
 
 def geometry(t: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Shape, strides and offset: where the elements lie in the storage."""
-    return t.shape, cast("tuple[int, ...]", t.stride()), t.storage_offset()
+    return t.shape, t.stride(), t.storage_offset()
 
 
 view_of_base = Op("as_strided")

@@ -7,8 +7,7 @@ from typing import Any
 from .. import _core, ops
 from .._core import Tensor, needs_grad
 from ..autograd.inplace import apply_inplace
-from .shape import _axis as normalized
-from .shape import broadcast_shapes
+from .shape import broadcast_shapes, normalized
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
@@ -79,7 +78,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return ops.gather(input, dim, index)
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
     """A copy of ``input`` with ``src`` (a tensor or a number) written at ``index`` along ``dim``.
 
     Example:
@@ -120,7 +121,8 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     axis = normalized("index_copy", dim, input.ndim)
     if index.ndim > 1 or source.ndim != input.ndim or (source.ndim and source.shape[axis] != index.numel()):
         raise _core.ShapeError(
-            f"index_copy: an index of shape {list(index.shape)} and a source of {list(source.shape)} do not fit "
+            f"index_copy: an index of shape {list(index.shape)} and a source of {list(source.shape)} "
+            "do not fit "
             f"axis {dim} of {list(input.shape)}"
         )
     out = ops.index_put(ops.transpose(input, 0, axis), ops.transpose(source, 0, axis), [index])
@@ -188,7 +190,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             f"take_along_dim: expected indices of {input.ndim} axes, got shape {list(indices.shape)}"
         )
     mine, theirs = list(input.shape), list(indices.shape)
-    common = list(broadcast_shapes([*mine[:axis], 1, *mine[axis + 1 :]], [*theirs[:axis], 1, *theirs[axis + 1 :]]))
+    common = list(
+        broadcast_shapes([*mine[:axis], 1, *mine[axis + 1 :]], [*theirs[:axis], 1, *theirs[axis + 1 :]])
+    )
     input = ops.expand(input, [*common[:axis], mine[axis], *common[axis + 1 :]])
     return ops.gather(input, axis, ops.expand(indices, [*common[:axis], theirs[axis], *common[axis + 1 :]]))
 

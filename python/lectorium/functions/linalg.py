@@ -7,12 +7,14 @@ from typing import Any, cast
 
 from .. import _core, ops
 from .._core import Tensor
-from .shape import _axis as normalized
+from .shape import normalized
 
 
 def _axes(name: str, x: Tensor, n: int) -> None:
     if x.ndim != n:
-        raise _core.ShapeError(f"{name}: expected {n} axes, got shape {list(x.shape)}; lectorium.matmul broadcasts")
+        raise _core.ShapeError(
+            f"{name}: expected {n} axes, got shape {list(x.shape)}; lectorium.matmul broadcasts"
+        )
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -38,7 +40,9 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     _axes("bmm", input, 3)
     _axes("bmm", mat2, 3)
     if input.shape[0] != mat2.shape[0]:
-        raise _core.ShapeError(f"bmm: batches of {input.shape[0]} and {mat2.shape[0]} matrices; they must be equal")
+        raise _core.ShapeError(
+            f"bmm: batches of {input.shape[0]} and {mat2.shape[0]} matrices; they must be equal"
+        )
     return ops.matmul(input, mat2)
 
 
@@ -144,7 +148,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         right = [normalized("tensordot", d, b.ndim) for d in right]
     if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
         raise _core.ShapeError(
-            f"tensordot: axes {left} of shape {list(a.shape)} and {right} of shape {list(b.shape)} differ in size"
+            f"tensordot: axes {left} of shape {list(a.shape)} and {right} of {list(b.shape)} differ in size"
         )
     rest_a = [i for i in range(a.ndim) if i not in left]
     rest_b = [j for j in range(b.ndim) if j not in right]
@@ -184,9 +188,13 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     named: list[tuple[Tensor, str]] = []
     wide = 0
     for term, x in zip(terms, tensors, strict=True):
-        letters = term.replace("...", "")
-        if not all(c.isalpha() and c.isascii() for c in letters) or ("..." not in term and len(letters) != x.ndim):
-            raise ValueError(f"einsum: {term!r} in {equation!r} does not fit an operand of shape {list(x.shape)}")
+        letters = term.replace("...", "", 1)
+        if not all(c.isalpha() and c.isascii() for c in letters) or (
+            "..." not in term and len(letters) != x.ndim
+        ):
+            raise ValueError(
+                f"einsum: {term!r} in {equation!r} does not fit an operand of shape {list(x.shape)}"
+            )
         extra = x.ndim - len(letters)
         if extra < 0:
             raise ValueError(f"einsum: {term!r} names more axes than an operand of shape {list(x.shape)} has")
@@ -204,7 +212,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     else:
         target = "".join(dots) + "".join(sorted(c for c, n in counts.items() if n == 1))
     if len(set(target)) != len(target) or any(c not in counts and c not in dots for c in target):
-        raise ValueError(f"einsum: the output {right!r} of {equation!r} repeats an axis or names an unknown one")
+        raise ValueError(
+            f"einsum: the output {right!r} of {equation!r} repeats an axis or names an unknown one"
+        )
     value, names = named[0]
     for i, (other, other_names) in enumerate(named[1:], 1):
         later = "".join(n for _, n in named[i + 1 :]) + target

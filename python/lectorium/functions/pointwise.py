@@ -64,7 +64,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 def nonzero_tuple(input: Tensor) -> tuple[Tensor, ...]:
     """The indices of the elements that are not zero, a tensor for each axis."""
     found = _core.nonzero(input)
-    return tuple(_core.contiguous(_core.squeeze(_core.narrow(found, 1, i, 1), (1,))) for i in range(input.ndim))
+    return tuple(
+        _core.contiguous(_core.squeeze(_core.narrow(found, 1, i, 1), (1,))) for i in range(input.ndim)
+    )
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
@@ -122,7 +124,9 @@ def xlogy(input: Any, other: Tensor) -> Tensor:
     return ops.where(zero, 0.0, ops.mul(input, ops.log(ops.where(zero, 1.0, other))))
 
 
-def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+def nan_to_num(
+    input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
     """NaN and infinities replaced by numbers (the largest finite ones by default).
 
     Example:
@@ -137,7 +141,9 @@ def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neg
     return ops.where(_core.eq(input, -math.inf), -biggest if neginf is None else neginf, out)
 
 
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
     """Whether ``|input - other| <= atol + rtol * |other|``, element by element.
 
     Example:
@@ -154,7 +160,9 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
     return near
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """Whether all elements are close (``isclose``).
 
     Example:

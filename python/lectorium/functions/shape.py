@@ -1,4 +1,4 @@
-"""Shapes: views, joins and splits."""
+"""Shapes: views, orders and repeats."""
 
 from __future__ import annotations
 
@@ -67,18 +67,21 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
         >>> lt.zeros(2, 6).unflatten(1, (2, 3)).shape
         (2, 2, 3)
     """
-    axis = _axis("unflatten", dim, input.ndim)
+    axis = normalized("unflatten", dim, input.ndim)
     whole = input.shape[axis]
     sizes = list(sizes)
     if -1 in sizes:
         known = math.prod(s for s in sizes if s != -1)
         sizes[sizes.index(-1)] = whole // known if known else 0
     if math.prod(sizes) != whole:
-        raise _core.ShapeError(f"unflatten: sizes {sizes} do not multiply to {whole}, the size of axis {axis}")
+        raise _core.ShapeError(
+            f"unflatten: sizes {sizes} do not multiply to {whole}, the size of axis {axis}"
+        )
     return ops.reshape(input, [*input.shape[:axis], *sizes, *input.shape[axis + 1 :]])
 
 
-def _axis(name: str, dim: int, ndim: int) -> int:
+def normalized(name: str, dim: int, ndim: int) -> int:
+    """An axis counted from the front, checked."""
     n = max(ndim, 1)
     if not -n <= dim < n:
         raise IndexError(f"{name}: axis {dim} is out of range, expected {-n} to {n - 1} for {ndim} axes")
@@ -103,7 +106,9 @@ def t(input: Tensor) -> Tensor:
         (3, 2)
     """
     if input.ndim > 2:
-        raise _core.ShapeError(f"t: expected at most 2 axes, got shape {list(input.shape)}; use .transpose or .mT")
+        raise _core.ShapeError(
+            f"t: expected at most 2 axes, got shape {list(input.shape)}; use .transpose or .mT"
+        )
     return input if input.ndim < 2 else ops.transpose(input, 0, 1)
 
 
@@ -125,8 +130,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         (3, 4, 2)
     """
     n = input.ndim
-    src = [_axis("movedim", d, n) for d in ([source] if isinstance(source, int) else source)]
-    dst = [_axis("movedim", d, n) for d in ([destination] if isinstance(destination, int) else destination)]
+    src = [normalized("movedim", d, n) for d in ([source] if isinstance(source, int) else source)]
+    dst = [
+        normalized("movedim", d, n) for d in ([destination] if isinstance(destination, int) else destination)
+    ]
     if len(src) != len(dst):
         raise ValueError(f"movedim: {len(src)} sources but {len(dst)} destinations")
     if len(set(src)) != len(src) or len(set(dst)) != len(dst):
@@ -216,127 +223,6 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
     return repeat(input, [1] * (input.ndim - len(times)) + times)
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors joined along an axis that exists; other sizes must agree.
-
-    Example:
-        >>> lt.cat([lt.ones(2), lt.zeros(1)])
-        tensor([1., 1., 0.])
-    """
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got an empty list")
-    return ops.cat(tensors, dim)
-
-
-concat = concatenate = cat
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new axis.
-
-    Example:
-        >>> lt.stack([lt.ones(2), lt.zeros(2)]).shape
-        (2, 2)
-    """
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("stack: expected at least one tensor, got an empty list")
-    for i, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
-            raise _core.ShapeError(
-                f"stack: tensor {i} has shape {list(x.shape)}, tensor 0 has {list(tensors[0].shape)}; they must be equal"
-            )
-    return ops.cat([ops.unsqueeze(x, dim) for x in tensors], dim)
-
-
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Joined along axis 1 (vectors along axis 0).
-
-    Example:
-        >>> lt.hstack([lt.ones(2, 1), lt.ones(2, 2)]).shape
-        (2, 3)
-    """
-    tensors = [x if x.ndim else ops.reshape(x, [1]) for x in tensors]
-    return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
-
-
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Joined along axis 0; vectors count as rows.
-
-    Example:
-        >>> lt.vstack([lt.ones(2), lt.ones(2)]).shape
-        (2, 2)
-    """
-    return cat([x if x.ndim > 1 else ops.reshape(x, [1, -1]) for x in tensors], 0)
-
-
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of parts of an axis: equal ones of a size, or of the given sizes.
-
-    Example:
-        >>> [p.tolist() for p in lt.arange(5).split(2)]
-        [[0, 1], [2, 3], [4]]
-    """
-    axis = _axis("split", dim, input.ndim)
-    whole = input.shape[axis]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
-        if size < 0 or (size == 0 and whole):
-            raise ValueError(f"split: the size of a part must be positive, got {size}")
-        sections = [min(size, whole - i) for i in range(0, whole, size)] if whole else [0]
-    else:
-        sections = list(split_size_or_sections)
-        if sum(sections) != whole or any(s < 0 for s in sections):
-            raise ValueError(f"split: sections {sections} do not add up to {whole}, the size of axis {axis}")
-    parts: list[Tensor] = []
-    start = 0
-    for s in sections:
-        parts.append(ops.narrow(input, axis, start, s))
-        start += s
-    return tuple(parts)
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal parts of an axis (the last may be smaller).
-
-    Example:
-        >>> [c.tolist() for c in lt.arange(5).chunk(2)]
-        [[0, 1, 2], [3, 4]]
-    """
-    if chunks < 1:
-        raise ValueError(f"chunk: chunks must be 1 or more, got {chunks}")
-    axis = _axis("chunk", dim, input.ndim)
-    if input.ndim and input.shape[axis] == 0:
-        return split(input, [0] * chunks, axis)
-    return split(input, max(1, -(-input.shape[axis] // chunks)), axis)
-
-
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of the slices of an axis.
-
-    Example:
-        >>> lt.tensor([[1, 2], [3, 4]]).unbind()[1]
-        tensor([3, 4])
-    """
-    axis = _axis("unbind", dim, input.ndim)
-    if input.ndim == 0:
-        raise _core.ShapeError("unbind: a tensor without axes has no slices")
-    return tuple(select(input, axis, i) for i in range(input.shape[axis]))
-
-
-def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """One slice of an axis, as a view.
-
-    Example:
-        >>> lt.tensor([[1, 2], [3, 4]]).select(1, 0)
-        tensor([1, 3])
-    """
-    axis = _axis("select", dim, input.ndim)
-    basic, _ = _core.parse_index(input, (*[slice(None)] * axis, index))
-    return ops.basic_index(input, basic)
-
-
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The order along some axes reversed.
 
@@ -389,28 +275,3 @@ def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Te
     if dim is None:
         input, dim = ops.reshape(input, [input.numel()]), 0
     return ops.repeat_interleave(input, repeats, dim)
-
-
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Coordinates of a grid: one tensor of the grid's shape for each vector.
-
-    Example:
-        >>> y, x = lt.meshgrid(lt.arange(2), lt.arange(3))
-        >>> x
-        tensor([[0, 1, 2],
-                [0, 1, 2]])
-    """
-    vectors = list(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else list(tensors)
-    if indexing not in ("ij", "xy"):
-        raise ValueError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
-    swap = indexing == "xy" and len(vectors) > 1
-    if swap:
-        vectors[0], vectors[1] = vectors[1], vectors[0]
-    n = len(vectors)
-    shape = [v.numel() for v in vectors]
-    grids = [
-        ops.expand(ops.reshape(v, [1] * i + [v.numel()] + [1] * (n - i - 1)), shape) for i, v in enumerate(vectors)
-    ]
-    if swap:
-        grids[0], grids[1] = grids[1], grids[0]
-    return tuple(grids)

@@ -4,8 +4,7 @@ Every name that a vjp calls exists here (differentiable) and in ``lectorium._cor
 """
 
 # pyright: reportUnusedImport=false
-from .._core import meta as meta
-from .._core import zeros_of as zeros_of
+from .._core import meta as meta, zeros_of as zeros_of
 from .activation import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .elementwise import *  # noqa: F403
@@ -18,3 +17,4 @@ from .random import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import *  # noqa: F403
+from .unary import *  # noqa: F403

@@ -130,4 +130,3 @@ softshrink, softshrink_grad = _activation("softshrink", "``x`` moved towards 0 b
 hardshrink, hardshrink_grad = _activation("hardshrink", "0 where ``|x| <= lambd``.")
 logsigmoid, logsigmoid_grad = _activation("logsigmoid", "``log(sigmoid(x))``.", _logsigmoid_bend)
 threshold, threshold_grad = _activation("threshold", "``x`` above ``limit``, else ``value``.")
-

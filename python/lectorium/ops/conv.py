@@ -31,7 +31,12 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 @op
 def conv2d_input_grad(k: Any, g: Any, w: Any, size: Any, spec: Any) -> One:
     """The gradient for the input; also the transposed convolution of ``g`` with ``w``."""
-    return k.conv2d_input_grad(g, w, size, spec), (g if _wants(w) else None, w if _wants(g) else None, k.meta(w), spec)
+    return k.conv2d_input_grad(g, w, size, spec), (
+        g if _wants(w) else None,
+        w if _wants(g) else None,
+        k.meta(w),
+        spec,
+    )
 
 
 @conv2d_input_grad.vjp
@@ -43,7 +48,12 @@ def _(k: Any, gx: Any, saved: Any, need: Any) -> Any:
 @op
 def conv2d_weight_grad(k: Any, g: Any, x: Any, size: Any, spec: Any) -> One:
     """The gradient for the weight."""
-    return k.conv2d_weight_grad(g, x, size, spec), (g if _wants(x) else None, x if _wants(g) else None, k.meta(x), spec)
+    return k.conv2d_weight_grad(g, x, size, spec), (
+        g if _wants(x) else None,
+        x if _wants(g) else None,
+        k.meta(x),
+        spec,
+    )
 
 
 @conv2d_weight_grad.vjp

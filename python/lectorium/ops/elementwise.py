@@ -1,16 +1,13 @@
-"""Elementwise operations and their gradients."""
+"""Elementwise operations of two and more tensors, casts and copies, and their gradients."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from .. import _core
 from .._core import Tensor
 from ..autograd.tape import One, op
-
-_2_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
 def _wants(t: Any) -> bool:
@@ -220,115 +217,6 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     if low is not None:
         g = k.where(k.ge(x, low), g, 0.0)
     return (g if high is None else k.where(k.le(x, high), g, 0.0),)
-
-
-# gradient(k, g) or gradient(k, g, x or y)
-Gradient = Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any]
-
-
-def _unary(name: str, doc: str, gradient: Gradient, keep: str = "x"):
-    """A function of one tensor. ``keep``: what its gradient is computed from, ``x``, ``y`` or nothing."""
-
-    def forward(k: Any, x: Any) -> One:
-        out = getattr(k, name)(x)
-        return out, (x,) if keep == "x" else (out,) if keep == "y" else ()
-
-    forward.__name__ = name
-    forward.__doc__ = doc
-    made = op(forward)
-
-    @made.vjp
-    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-        return (gradient(k, g, *saved),)
-
-    made.into = getattr(_core, name)
-    return made
-
-
-neg = _unary("neg", "``-x``.", lambda k, g: k.neg(g), "")
-abs = _unary("abs", "``|x|``; the gradient at 0 is 0.", lambda k, g, x: k.mul(g, k.sign(x)))
-sign = _unary("sign", "-1, 0 or 1.", lambda k, g: k.mul(g, 0.0), "")
-exp = _unary("exp", "``e ** x``.", lambda k, g, y: k.mul(g, y), "y")
-exp2 = _unary("exp2", "``2 ** x``.", lambda k, g, y: k.mul(g, k.mul(y, math.log(2.0))), "y")
-expm1 = _unary("expm1", "``e ** x - 1``, exact near 0.", lambda k, g, y: k.mul(g, k.add(y, 1.0)), "y")
-log = _unary("log", "The natural logarithm.", lambda k, g, x: k.div(g, x))
-log2 = _unary("log2", "The logarithm to base 2.", lambda k, g, x: k.div(g, k.mul(x, math.log(2.0))))
-log10 = _unary("log10", "The logarithm to base 10.", lambda k, g, x: k.div(g, k.mul(x, math.log(10.0))))
-log1p = _unary("log1p", "``log(1 + x)``, exact near 0.", lambda k, g, x: k.div(g, k.add(x, 1.0)))
-sqrt = _unary("sqrt", "The square root.", lambda k, g, y: k.div(g, k.mul(y, 2.0)), "y")
-rsqrt = _unary(
-    "rsqrt", "``1 / sqrt(x)``.", lambda k, g, y: k.mul(g, k.mul(k.mul(y, k.mul(y, y)), -0.5)), "y"
-)
-reciprocal = _unary("reciprocal", "``1 / x``.", lambda k, g, y: k.neg(k.mul(g, k.mul(y, y))), "y")
-square = _unary("square", "``x * x``.", lambda k, g, x: k.mul(g, k.mul(x, 2)))
-sin = _unary("sin", "The sine of radians.", lambda k, g, x: k.mul(g, k.cos(x)))
-cos = _unary("cos", "The cosine of radians.", lambda k, g, x: k.neg(k.mul(g, k.sin(x))))
-tan = _unary("tan", "The tangent of radians.", lambda k, g, y: k.mul(g, k.add(k.mul(y, y), 1.0)), "y")
-asin = _unary("asin", "The arc sine.", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x)))))
-acos = _unary("acos", "The arc cosine.", lambda k, g, x: k.neg(k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x))))))
-atan = _unary("atan", "The arc tangent.", lambda k, g, x: k.div(g, k.add(k.mul(x, x), 1.0)))
-sinh = _unary("sinh", "The hyperbolic sine.", lambda k, g, x: k.mul(g, k.cosh(x)))
-cosh = _unary("cosh", "The hyperbolic cosine.", lambda k, g, x: k.mul(g, k.sinh(x)))
-tanh = _unary("tanh", "The hyperbolic tangent.", lambda k, g, y: k.tanh_grad(g, y), "y")
-asinh = _unary("asinh", "The inverse of sinh.", lambda k, g, x: k.mul(g, k.rsqrt(k.add(k.mul(x, x), 1.0))))
-acosh = _unary("acosh", "The inverse of cosh.", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(k.mul(x, x), 1.0))))
-atanh = _unary("atanh", "The inverse of tanh.", lambda k, g, x: k.div(g, k.sub(1.0, k.mul(x, x))))
-sigmoid = _unary("sigmoid", "``1 / (1 + exp(-x))``.", lambda k, g, y: k.sigmoid_grad(g, y), "y")
-relu = _unary("relu", "``max(x, 0)``; the gradient at 0 is 0.", lambda k, g, y: k.relu_grad(g, y), "y")
-erf = _unary(
-    "erf", "The error function.", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), _2_OVER_SQRT_PI))
-)
-erfc = _unary(
-    "erfc", "``1 - erf(x)``.", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), -_2_OVER_SQRT_PI))
-)
-erfinv = _unary(
-    "erfinv",
-    "The inverse of erf.",
-    lambda k, g, y: k.mul(g, k.mul(k.exp(k.mul(y, y)), 1.0 / _2_OVER_SQRT_PI)),
-    "y",
-)
-lgamma = _unary("lgamma", "``log |gamma(x)|``.", lambda k, g, x: k.mul(g, k.digamma(x)))
-logit = _unary("logit", "``log(x / (1 - x))``.", lambda k, g, x: k.div(g, k.mul(x, k.sub(1.0, x))))
-floor = _unary("floor", "The largest integer not above x.", lambda k, g: k.mul(g, 0.0), "")
-ceil = _unary("ceil", "The smallest integer not below x.", lambda k, g: k.mul(g, 0.0), "")
-round = _unary("round", "The nearest integer, halves to even.", lambda k, g: k.mul(g, 0.0), "")
-trunc = _unary("trunc", "x without its fraction.", lambda k, g: k.mul(g, 0.0), "")
-frac = _unary("frac", "The fraction of x, with its sign.", lambda k, g: g, "")
-
-
-@op
-def tanh_grad(k: Any, g: Any, y: Any) -> One:
-    """``g * (1 - y²)``."""
-    return k.tanh_grad(g, y), (g, y)
-
-
-@tanh_grad.vjp
-def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
-    g, y = saved
-    return need[0] and k.tanh_grad(gg, y), need[1] and k.mul(k.mul(gg, g), k.mul(y, -2.0))
-
-
-@op
-def sigmoid_grad(k: Any, g: Any, y: Any) -> One:
-    """``g * y * (1 - y)``."""
-    return k.sigmoid_grad(g, y), (g, y)
-
-
-@sigmoid_grad.vjp
-def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
-    g, y = saved
-    return need[0] and k.sigmoid_grad(gg, y), need[1] and k.mul(k.mul(gg, g), k.sub(1.0, k.mul(y, 2.0)))
-
-
-@op
-def relu_grad(k: Any, g: Any, y: Any) -> One:
-    """``g`` where ``y > 0``."""
-    return k.relu_grad(g, y), (y,)
-
-
-@relu_grad.vjp
-def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
-    return (need[0] and k.relu_grad(gg, saved[0]),)
 
 
 @op

@@ -70,7 +70,9 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def nll_loss_grad(k: Any, g: Any, meta: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> One:
+def nll_loss_grad(
+    k: Any, g: Any, meta: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> One:
     """The gradient of ``nll_loss``, which is linear: its own gradient is ``nll_loss`` again."""
     return k.nll_loss_grad(g, meta, target, weight, ignore_index, reduction), (
         target,

@@ -8,7 +8,9 @@ from .. import _core
 from ..autograd.tape import One, Three, Two, op
 
 
-def _formula(k: Any, g: Any, x: Any, w: Any, axes: tuple[int, ...], sums: tuple[int, ...], eps: float, need: Any) -> Any:
+def _formula(
+    k: Any, g: Any, x: Any, w: Any, axes: tuple[int, ...], sums: tuple[int, ...], eps: float, need: Any
+) -> Any:
     """The gradients of ``w * (x - mean) * rstd + b`` with statistics over ``axes``, in small operations.
 
     ``w`` broadcasts against ``x``; ``sums`` are the axes over which the gradients of w and b are summed.

@@ -68,7 +68,9 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def avg_pool2d_grad(k: Any, g: Any, meta: Any, spec: Any, count_include_pad: bool, divisor_override: int | None) -> One:
+def avg_pool2d_grad(
+    k: Any, g: Any, meta: Any, spec: Any, count_include_pad: bool, divisor_override: int | None
+) -> One:
     """The gradient of ``avg_pool2d``."""
     return k.avg_pool2d_grad(g, meta, spec, count_include_pad, divisor_override), (
         spec,

@@ -143,7 +143,10 @@ def _with_indices(name: str):
     def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
         indices, meta, dim, keepdim = saved
         if not keepdim and len(meta.shape):
-            g, indices = k.unsqueeze(g, dim % len(meta.shape)), _core.unsqueeze(indices, dim % len(meta.shape))
+            g, indices = (
+                k.unsqueeze(g, dim % len(meta.shape)),
+                _core.unsqueeze(indices, dim % len(meta.shape)),
+            )
         return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
 
     return made
@@ -325,4 +328,3 @@ def count_nonzero(x: Any, dim: Any = None) -> Any:
 
 argmax, argmin = _core.argmax, _core.argmin
 meta, zeros_of = _core.meta, _core.zeros_of
-

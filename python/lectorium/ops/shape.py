@@ -170,8 +170,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     if not shape:
         return (k.reshape(g, []),)
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    axis = dimension % len(shape)
-    windows = [*strides[:axis], strides[axis] * step, *strides[axis + 1 :], strides[axis]]
+    axis: int = dimension % len(shape)
+    windows: list[int] = [*strides[:axis], strides[axis] * step, *strides[axis + 1 :], strides[axis]]
     return (k.reshape(k.as_strided_scatter_add(g, math.prod(shape), 0, windows), shape),)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.tape import One, op
-from . import elementwise, reduce
+from . import elementwise, reduce, unary
 
 
 @op
@@ -39,4 +39,4 @@ def softmax_grad(g: Any, y: Any, dim: int) -> Any:
 
 def log_softmax_grad(g: Any, y: Any, dim: int) -> Any:
     """``g - exp(y) * sum(g)``."""
-    return elementwise.sub(g, elementwise.mul(elementwise.exp(y), reduce.sum(g, (dim,), True)))
+    return elementwise.sub(g, elementwise.mul(unary.exp(y), reduce.sum(g, (dim,), True)))

@@ -1,0 +1,158 @@
+"""Joins and splits of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _core, ops
+from .._core import Tensor
+from .shape import normalized
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors joined along an axis that exists; other sizes must agree.
+
+    Example:
+        >>> lt.cat([lt.ones(2), lt.zeros(1)])
+        tensor([1., 1., 0.])
+    """
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("cat: expected at least one tensor, got an empty list")
+    return ops.cat(tensors, dim)
+
+
+concat = concatenate = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis.
+
+    Example:
+        >>> lt.stack([lt.ones(2), lt.zeros(2)]).shape
+        (2, 2)
+    """
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("stack: expected at least one tensor, got an empty list")
+    for i, x in enumerate(tensors):
+        if x.shape != tensors[0].shape:
+            raise _core.ShapeError(
+                f"stack: tensor {i} has shape {list(x.shape)}, tensor 0 has {list(tensors[0].shape)}; "
+                "they must be equal"
+            )
+    return ops.cat([ops.unsqueeze(x, dim) for x in tensors], dim)
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 1 (vectors along axis 0).
+
+    Example:
+        >>> lt.hstack([lt.ones(2, 1), lt.ones(2, 2)]).shape
+        (2, 3)
+    """
+    tensors = [x if x.ndim else ops.reshape(x, [1]) for x in tensors]
+    return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 0; vectors count as rows.
+
+    Example:
+        >>> lt.vstack([lt.ones(2), lt.ones(2)]).shape
+        (2, 2)
+    """
+    return cat([x if x.ndim > 1 else ops.reshape(x, [1, -1]) for x in tensors], 0)
+
+
+def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of parts of an axis: equal ones of a size, or of the given sizes.
+
+    Example:
+        >>> [p.tolist() for p in lt.arange(5).split(2)]
+        [[0, 1], [2, 3], [4]]
+    """
+    axis = normalized("split", dim, input.ndim)
+    whole = input.shape[axis]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or (size == 0 and whole):
+            raise ValueError(f"split: the size of a part must be positive, got {size}")
+        sections = [min(size, whole - i) for i in range(0, whole, size)] if whole else [0]
+    else:
+        sections = list(split_size_or_sections)
+        if sum(sections) != whole or any(s < 0 for s in sections):
+            raise ValueError(f"split: sections {sections} do not add up to {whole}, the size of axis {axis}")
+    parts: list[Tensor] = []
+    start = 0
+    for s in sections:
+        parts.append(ops.narrow(input, axis, start, s))
+        start += s
+    return tuple(parts)
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` views of equal parts of an axis (the last may be smaller).
+
+    Example:
+        >>> [c.tolist() for c in lt.arange(5).chunk(2)]
+        [[0, 1, 2], [3, 4]]
+    """
+    if chunks < 1:
+        raise ValueError(f"chunk: chunks must be 1 or more, got {chunks}")
+    axis = normalized("chunk", dim, input.ndim)
+    if input.ndim and input.shape[axis] == 0:
+        return split(input, [0] * chunks, axis)
+    return split(input, max(1, -(-input.shape[axis] // chunks)), axis)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of the slices of an axis.
+
+    Example:
+        >>> lt.tensor([[1, 2], [3, 4]]).unbind()[1]
+        tensor([3, 4])
+    """
+    axis = normalized("unbind", dim, input.ndim)
+    if input.ndim == 0:
+        raise _core.ShapeError("unbind: a tensor without axes has no slices")
+    return tuple(select(input, axis, i) for i in range(input.shape[axis]))
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """One slice of an axis, as a view.
+
+    Example:
+        >>> lt.tensor([[1, 2], [3, 4]]).select(1, 0)
+        tensor([1, 3])
+    """
+    axis = normalized("select", dim, input.ndim)
+    basic, _ = _core.parse_index(input, (*[slice(None)] * axis, index))
+    return ops.basic_index(input, basic)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Coordinates of a grid: one tensor of the grid's shape for each vector.
+
+    Example:
+        >>> y, x = lt.meshgrid(lt.arange(2), lt.arange(3))
+        >>> x
+        tensor([[0, 1, 2],
+                [0, 1, 2]])
+    """
+    vectors = list(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else list(tensors)
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
+    swap = indexing == "xy" and len(vectors) > 1
+    if swap:
+        vectors[0], vectors[1] = vectors[1], vectors[0]
+    n = len(vectors)
+    shape = [v.numel() for v in vectors]
+    grids = [
+        ops.expand(ops.reshape(v, [1] * i + [v.numel()] + [1] * (n - i - 1)), shape)
+        for i, v in enumerate(vectors)
+    ]
+    if swap:
+        grids[0], grids[1] = grids[1], grids[0]
+    return tuple(grids)

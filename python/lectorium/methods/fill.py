@@ -1,0 +1,86 @@
+"""Methods that write new values over a tensor: constants and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import _core, ops
+from .._core import Tensor, needs_grad
+from ..autograd import inplace
+from ..functions import indexing
+from ..random import Generator, default_generator
+
+
+def _fresh(self: Tensor, name: str, values: Callable[[], Tensor]) -> Tensor:
+    """Writes values that do not depend on the tensor: what it was before gets no gradient."""
+    if needs_grad((self,)):
+        inplace.refuse(name, self)
+        return inplace.apply_inplace(ops.overwrite, self, (values(),), {})
+    _core.copy_into(self, values())
+    return self
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Sets every element to a number."""
+    if isinstance(value, Tensor):
+        return indexing.copy_(self, value)
+    if needs_grad((self,)):
+        return _fresh(self, "fill_", lambda: _core.full(list(self.shape), value, self.dtype))
+    _core.fill_into(self, value)
+    return self
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Sets every element to 0."""
+    return fill_(self, 0)
+
+
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Uniform random numbers in [a, b)."""
+    gen = generator or default_generator
+    return _fresh(
+        self, "uniform_", lambda: _core.uniform(gen, list(self.shape), self.dtype, float(a), float(b))
+    )
+
+
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Normal random numbers."""
+    if std < 0:
+        raise ValueError(f"normal_: std must not be negative, got {std}")
+    gen = generator or default_generator
+    return _fresh(
+        self, "normal_", lambda: _core.normal(gen, list(self.shape), self.dtype, float(mean), float(std))
+    )
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Exponential random numbers of rate ``lambd``."""
+    gen = generator or default_generator
+    return _fresh(
+        self, "exponential_", lambda: _core.exponential(gen, list(self.shape), self.dtype, float(lambd))
+    )
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """1 with probability ``p``, else 0."""
+    chances = p if isinstance(p, Tensor) else _core.full(list(self.shape), float(p), _core.float32)
+    gen = generator or default_generator
+    return _fresh(self, "bernoulli_", lambda: _core.cast(_core.bernoulli(gen, chances), self.dtype))
+
+
+def random_(
+    self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Random integers from ``low`` to below ``high``; ``random_(high)`` starts at 0."""
+    if high is None:
+        # By default up to what the dtype counts exactly.
+        bits = 24 if self.dtype.is_floating_point else 31 if self.dtype.itemsize > 2 else 7
+        low, high = (0, low) if low else (0, 1 << bits)
+    gen, top = generator or default_generator, high
+    return _fresh(self, "random_", lambda: _core.randint(gen, list(self.shape), low, top, self.dtype))
+
+
+METHODS = (fill_, zero_, uniform_, normal_, exponential_, bernoulli_, random_)

@@ -1,0 +1,138 @@
+"""Methods for gradients: backward, hooks, leaving the graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .._core import Tensor
+from ..autograd import tape, walk
+
+
+def backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Adds the gradients of this tensor to ``.grad`` of the leaves it was computed from.
+
+    Example:
+        >>> x = lt.tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        tensor(6.)
+    """
+    wanted = [inputs] if isinstance(inputs, Tensor) else inputs
+    walk.backward([self], [gradient], retain_graph, create_graph, wanted)
+
+
+class RemovableHandle:
+    """Takes a hook away again: ``handle.remove()``."""
+
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        self._hooks: dict[int, Any] | None = hooks
+        self._key = key
+
+    def remove(self) -> None:
+        """Removes the hook; a second time does nothing."""
+        if self._hooks is not None:
+            self._hooks.pop(self._key, None)
+            self._hooks = None
+
+
+_hook_ids = iter(range(1, 1 << 62))
+
+
+def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Calls ``hook(grad)`` when this tensor's gradient is known; a returned tensor replaces it.
+
+    Example:
+        >>> x = lt.ones(2, requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> x.sum().backward()
+        >>> x.grad
+        tensor([10., 10.])
+    """
+    if not self.requires_grad:
+        raise RuntimeError("register_hook: the tensor does not require gradients, so none will come")
+    target, nr = tape.edge(self)
+    key = next(_hook_ids)
+    if isinstance(target, tape.Node):
+        if target.hooks is None:
+            target.hooks = {}
+        hooks = target.hooks.setdefault(nr, {})
+    else:
+        hooks = self._hooks
+        if hooks is None:
+            hooks = self._hooks = {}
+    hooks[key] = hook
+    return RemovableHandle(hooks, key)
+
+
+def retain_grad(self: Tensor) -> None:
+    """Lets a tensor that is no leaf keep its gradient in ``.grad``.
+
+    Example:
+        >>> x = lt.ones(1, requires_grad=True)
+        >>> y = x * 2
+        >>> y.retain_grad()
+        >>> (y * 3).backward()
+        >>> y.grad
+        tensor([3.])
+    """
+    if not self.requires_grad:
+        raise RuntimeError("retain_grad: the tensor does not require gradients")
+    node, nr = tape.edge(self)
+    if isinstance(node, tape.Node):
+        if node.retained is None:
+            node.retained = {}
+        node.retained[nr] = weakref.ref(self)
+
+
+def _retains_grad(self: Tensor) -> bool:
+    node = self._node
+    return node is not None and node.retained is not None and self.output_nr in node.retained
+
+
+def _grad_fn(self: Tensor) -> Any:
+    if not self.requires_grad:
+        return None
+    target = tape.edge(self)[0]
+    return target if isinstance(target, tape.Node) else None
+
+
+def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+    """Sets ``requires_grad`` and returns the tensor."""
+    self.requires_grad = requires_grad
+    return self
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Takes the tensor out of the graph."""
+    if self._base is not None:
+        raise RuntimeError("detach_: a view cannot be detached in place; use .detach()")
+    self._set_node(None)
+    return self
+
+
+def _get_data(self: Tensor) -> Tensor:
+    return self.detach()
+
+
+def _set_data(self: Tensor, value: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
+    if self.requires_grad and not value.dtype.is_floating_point:
+        raise TypeError(f"data: the tensor requires gradients and cannot become {value.dtype!r}")
+    self._set_data(value)
+
+
+METHODS = (backward, register_hook, retain_grad, requires_grad_, detach_)
+PROPERTIES: dict[str, tuple[Callable[[Tensor], Any], Callable[[Tensor, Tensor], None] | None]] = {
+    "data": (_get_data, _set_data),
+    "grad_fn": (_grad_fn, None),
+    "retains_grad": (_retains_grad, None),
+}

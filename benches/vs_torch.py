@@ -75,9 +75,7 @@ def _(lib: Any) -> Callable[[], Any]:
 @case("train MLP 784-512-512-10 b128 Adam")
 def _(lib: Any) -> Callable[[], Any]:
     nn = lib.nn
-    model = nn.Sequential(
-        nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
-    )
+    model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
     return training_step(lib, model, draw(lib, 128, 784), "Adam")
 
 
@@ -192,7 +190,8 @@ def worker(library: str, threads: int) -> None:
 
 def ask(process: subprocess.Popen[str], name: str, seconds: float) -> tuple[list[float], int]:
     """One round of one case in one worker."""
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     process.stdin.write(json.dumps([name, seconds]) + "\n")
     process.stdin.flush()
     line = process.stdout.readline()
@@ -212,7 +211,9 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        model = next((x.split(":")[1].strip() for x in info.read_text().splitlines() if "model name" in x), model)
+        model = next(
+            (x.split(":")[1].strip() for x in info.read_text().splitlines() if "model name" in x), model
+        )
         flags = info.read_text()
         model += ", AVX-512" if "avx512f" in flags else ", AVX2" if "avx2" in flags else ""
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -230,7 +231,9 @@ def write_results(section: str, text: str) -> None:
 
 def main() -> None:
     """Runs the comparison and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="one short round of each case")
     parser.add_argument("--only", nargs="*", default=[], help="cases whose name contains one of these words")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

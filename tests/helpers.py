@@ -18,7 +18,12 @@ import pytest
 import lectorium as lt
 
 Shape = tuple[int, ...]
-TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-10, 1e-10), "float16": (2e-3, 1e-3), "bfloat16": (2e-2, 1e-2)}
+TOLERANCE = {
+    "float32": (2e-5, 2e-6),
+    "float64": (1e-10, 1e-10),
+    "float16": (2e-3, 1e-3),
+    "bfloat16": (2e-2, 1e-2),
+}
 
 
 def require_torch() -> Any:
@@ -56,7 +61,9 @@ def flat_results(result: Any) -> list[Any]:
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
-def assert_same(ours: Any, theirs: Any, *, rtol: float | None = None, atol: float | None = None, what: str = "") -> None:
+def assert_same(
+    ours: Any, theirs: Any, *, rtol: float | None = None, atol: float | None = None, what: str = ""
+) -> None:
     """Equal shapes, dtypes and values (to the dtype's tolerance; NaN equals NaN); tuples part by part."""
     mine, other = flat_results(ours), flat_results(theirs)
     assert len(mine) == len(other), f"{what}: {len(mine)} results, PyTorch has {len(other)}"
@@ -66,7 +73,9 @@ def assert_same(ours: Any, theirs: Any, *, rtol: float | None = None, atol: floa
             continue
         name = dtype_name(b)
         assert dtype_name(a) == name, f"{what}[{i}]: dtype {a.dtype} instead of {b.dtype}"
-        assert tuple(a.shape) == tuple(b.shape), f"{what}[{i}]: shape {tuple(a.shape)} instead of {tuple(b.shape)}"
+        assert tuple(a.shape) == tuple(b.shape), (
+            f"{what}[{i}]: shape {tuple(a.shape)} instead of {tuple(b.shape)}"
+        )
         r, t = TOLERANCE.get(name, (0.0, 0.0))
         np.testing.assert_allclose(
             to_numpy(a), to_numpy(b), rtol=r if rtol is None else rtol, atol=t if atol is None else atol,
@@ -74,14 +83,18 @@ def assert_same(ours: Any, theirs: Any, *, rtol: float | None = None, atol: floa
         )  # fmt: skip
 
 
-def sample(shape: Shape, dtype: str = "float32", low: float = -2.0, high: float = 2.0, seed: int = 0) -> np.ndarray:
+def sample(
+    shape: Shape, dtype: str = "float32", low: float = -2.0, high: float = 2.0, seed: int = 0
+) -> np.ndarray:
     """Random values, the same for the same arguments; integers include ``low`` and ``high``."""
     rng = np.random.default_rng(zlib.crc32(repr((shape, seed)).encode()))
     if dtype == "bool":
         return rng.random(shape) < 0.5
     if dtype.startswith("float"):
         return rng.uniform(low, high, shape).astype(dtype)
-    return rng.integers(int(max(low, 0) if dtype == "uint8" else low), int(high), shape, endpoint=True).astype(dtype)
+    return rng.integers(
+        int(max(low, 0) if dtype == "uint8" else low), int(high), shape, endpoint=True
+    ).astype(dtype)
 
 
 def layouts(a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -113,7 +126,9 @@ def _seed_gradient(t: Any) -> np.ndarray:
     return sample(tuple(t.shape), dtype_name(t), -1.0, 1.0, seed=99)
 
 
-def _run(function: Callable[..., Any], inputs: list[Any], back: Callable[[list[Any], list[Any]], None], grad: bool) -> Any:
+def _run(
+    function: Callable[..., Any], inputs: list[Any], back: Callable[[list[Any], list[Any]], None], grad: bool
+) -> Any:
     out = function(*inputs)
     if grad:
         roots = [o for o in flat_results(out) if o.requires_grad]
@@ -122,7 +137,14 @@ def _run(function: Callable[..., Any], inputs: list[Any], back: Callable[[list[A
     return out
 
 
-def _compare(ours: Any, theirs: Any, arrays: list[np.ndarray], grad: bool, tolerance: dict[str, float | None], what: str) -> None:
+def _compare(
+    ours: Any,
+    theirs: Any,
+    arrays: list[np.ndarray],
+    grad: bool,
+    tolerance: dict[str, float | None],
+    what: str,
+) -> None:
     torch = require_torch()
 
     def back(roots: list[Any], make: Any, run: Any) -> None:
@@ -133,7 +155,7 @@ def _compare(ours: Any, theirs: Any, arrays: list[np.ndarray], grad: bool, toler
         want = _run(theirs, ys, lambda r, _: back(r, torch.from_numpy, torch.autograd.backward), grad)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         # What PyTorch refuses, we refuse.
-        with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)):
+        with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)):  # noqa: PT012
             ours(*xs)
             pytest.fail(f"{what}: PyTorch refuses this ({error})")
         return
@@ -141,7 +163,9 @@ def _compare(ours: Any, theirs: Any, arrays: list[np.ndarray], grad: bool, toler
     assert_same(got, want, what=what, **tolerance)
     for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
         if grad and y.requires_grad:
-            assert (x.grad is None) == (y.grad is None), f"{what}: gradient of input {i}: {x.grad} instead of {y.grad}"
+            assert (x.grad is None) == (y.grad is None), (
+                f"{what}: gradient of input {i}: {x.grad} instead of {y.grad}"
+            )
             if y.grad is not None:
                 assert_same(x.grad, y.grad, what=f"{what}, gradient of input {i}", **tolerance)
 

@@ -6,7 +6,7 @@ from . import _core
 
 
 def stats() -> dict[str, int]:
-    """Bytes ``in_use``, their ``peak``, ``cached`` (free, kept) and the ``limit`` of that; ``hits``, ``misses``.
+    """Bytes ``in_use``, their ``peak``, ``cached`` (free, kept), the ``limit`` of that; ``hits``, ``misses``.
 
     Example:
         >>> lt.memory.stats()["in_use"] >= 0

@@ -10,7 +10,7 @@ from typing import Any
 from . import ops
 from ._core import Tensor
 from .autograd import inplace
-from .functions import indexing, join, linalg, pointwise, reduction, shape
+from .functions import indexing, join, linalg, pointwise, random, reduction, shape
 from .methods import convert, fill, gradient, layout, operators, protocols
 
 
@@ -71,6 +71,7 @@ _FUNCTIONS: dict[Any, str] = {
         copy_ index_put index_put_ gather scatter index_add index_copy index_fill masked_fill masked_select
         take take_along_dim nonzero
     """,
+    random: "bernoulli multinomial",
     linalg: "mm bmm mv dot outer addmm addmv baddbmm trace",
 }
 _ALIASES = {

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lectorium.datasets import DownloadError
-from lectorium.datasets import _download as download
+from lectorium.datasets import DownloadError, _download as download
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

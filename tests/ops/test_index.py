@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import assert_same, check_op, require_torch, sample
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import lectorium as lt
+from helpers import assert_same, check_op, require_torch, sample
 
 torch = require_torch()
 NAN, INF = float("nan"), float("inf")
@@ -39,7 +38,7 @@ def test_gather_agrees_with_pytorch(dim: int, shape: tuple[int, ...]) -> None:
 def test_scatters_agree_with_pytorch(dim: int) -> None:
     index = np.stack([np.random.RandomState(i).permutation(4)[:3] for i in range(3)])
     both = _both(lambda m, x, y, i: m.scatter(x, dim, i, y), index if dim else index.T.copy())
-    check_op(*both, [(4, 4), (3, 3) if dim else (3, 3)], gradgradcheck=True, edges=False)
+    check_op(*both, [(4, 4), (3, 3)], gradgradcheck=True, edges=False)
     both = _both(lambda m, x, i: m.scatter(x, dim, i, 2.5), index)
     check_op(*both, [(4, 4)], gradgradcheck=True, edges=False)
     both = _both(lambda m, x, y, i: m.scatter_add(x, dim, i, y), _index((3, 4), 2))
@@ -55,20 +54,31 @@ def test_whole_slices_are_picked_added_copied_and_filled_as_in_pytorch(dim: int)
     for name in ("index_select", "index_add", "index_copy"):
         once = np.array([2, 0, 1]) if name == "index_copy" else index
         if name == "index_select":
-            check_op(*_both(lambda m, x, i: m.index_select(x, dim, i), once), [(4, 4)], gradgradcheck=True, edges=False)
+            check_op(
+                *_both(lambda m, x, i: m.index_select(x, dim, i), once),
+                [(4, 4)],
+                gradgradcheck=True,
+                edges=False,
+            )
         else:
             both = _both(lambda m, x, y, i, name=name: getattr(m, name)(x, dim, i, y), once)
             check_op(*both, [(4, 4), source], gradgradcheck=True, edges=False)
     both = _both(lambda m, x, y, i: m.index_add(x, dim, i, y, alpha=-2), index)
     check_op(*both, [(4, 4), source], edges=False)
-    check_op(*_both(lambda m, x, i: m.index_fill(x, dim, i, 7.5), index), [(4, 4)], gradgradcheck=True, edges=False)
+    check_op(
+        *_both(lambda m, x, i: m.index_fill(x, dim, i, 7.5), index), [(4, 4)], gradgradcheck=True, edges=False
+    )
 
 
 def test_masks_fill_and_select_as_in_pytorch() -> None:
     for shape in ((3, 4), (4,), (3, 1), ()):
         mask = sample(shape, "bool", seed=3)
-        check_op(*_both(lambda m, x, k: m.masked_fill(x, k, -1.5), mask), [(3, 4)], gradgradcheck=True, edges=False)
-        check_op(*_both(lambda m, x, k: m.masked_select(x, k), mask), [(3, 4)], gradgradcheck=True, edges=False)
+        check_op(
+            *_both(lambda m, x, k: m.masked_fill(x, k, -1.5), mask), [(3, 4)], gradgradcheck=True, edges=False
+        )
+        check_op(
+            *_both(lambda m, x, k: m.masked_select(x, k), mask), [(3, 4)], gradgradcheck=True, edges=False
+        )
     wide = sample((2, 3, 4), "bool")
     check_op(*_both(lambda m, x, k: m.masked_select(x, k), wide), [(3, 4)], edges=False)
     check_op(*_both(lambda m, x, k: m.masked_fill(x, k, 0), wide), [(3, 4)], edges=False)
@@ -85,7 +95,13 @@ def test_take_and_take_along_dim_agree() -> None:
 
 
 def test_nonzero_agrees_in_both_forms() -> None:
-    for a in (sample((3, 4), "int64", 0, 1), sample((5,), "bool"), np.zeros((0, 2)), np.array(3.0), np.array([NAN, 0.0])):
+    for a in (
+        sample((3, 4), "int64", 0, 1),
+        sample((5,), "bool"),
+        np.zeros((0, 2)),
+        np.array(3.0),
+        np.array([NAN, 0.0]),
+    ):
         x, t = lt.tensor(a), torch.tensor(a)
         assert_same(lt.nonzero(x), torch.nonzero(t))
         if a.ndim:
@@ -108,10 +124,17 @@ def test_sorting_agrees_also_with_ties_nan_and_infinities(descending: bool, dim:
         lambda x: lt.sort(x, dim, descending), lambda x: torch.sort(x, dim=dim, descending=descending, stable=True),
         [(3, 5)],
     )  # fmt: skip
-    for a in (np.array([[3.0, NAN, -INF, NAN, 1.0, INF, -0.0, 0.0]], np.float32), sample((4, 40), "int64", 0, 5), sample((9, 5), "uint8", 0, 9)):
+    for a in (
+        np.array([[3.0, NAN, -INF, NAN, 1.0, INF, -0.0, 0.0]], np.float32),
+        sample((4, 40), "int64", 0, 5),
+        sample((9, 5), "uint8", 0, 9),
+    ):
         got = lt.sort(lt.tensor(a), dim, descending, stable=True)
         assert_same(got, torch.sort(torch.tensor(a), dim=dim, descending=descending, stable=True))
-        assert_same(lt.argsort(lt.tensor(a), dim, descending, stable=True), torch.argsort(torch.tensor(a), dim=dim, descending=descending, stable=True))
+        assert_same(
+            lt.argsort(lt.tensor(a), dim, descending, stable=True),
+            torch.argsort(torch.tensor(a), dim=dim, descending=descending, stable=True),
+        )
     assert_same(lt.sort(lt.tensor(3.0)), torch.sort(torch.tensor(3.0)))
     assert_same(lt.sort(lt.zeros(0, 3), dim), torch.sort(torch.zeros(0, 3), dim=dim))
 
@@ -119,17 +142,41 @@ def test_sorting_agrees_also_with_ties_nan_and_infinities(descending: bool, dim:
 @pytest.mark.parametrize("largest", [True, False])
 @pytest.mark.parametrize("k", [0, 1, 3, 7])
 def test_topk_agrees_with_pytorch(largest: bool, k: int) -> None:
-    check_op(lambda x: lt.topk(x, k, 1, largest), lambda x: torch.topk(x, k, 1, largest), [(3, 7)], edges=False, strided=False)
-    check_op(lambda x: lt.topk(x, k, 0, largest), lambda x: torch.topk(x, k, 0, largest), [(7, 3)], edges=False, strided=False)
+    check_op(
+        lambda x: lt.topk(x, k, 1, largest),
+        lambda x: torch.topk(x, k, 1, largest),
+        [(3, 7)],
+        edges=False,
+        strided=False,
+    )
+    check_op(
+        lambda x: lt.topk(x, k, 0, largest),
+        lambda x: torch.topk(x, k, 0, largest),
+        [(7, 3)],
+        edges=False,
+        strided=False,
+    )
     a = np.random.RandomState(0).permutation(5000).astype(np.float32)
     a[17] = NAN
     assert_same(lt.topk(lt.tensor(a), 5, largest=largest), torch.topk(torch.tensor(a), 5, largest=largest))
 
 
-def test_kthvalue_and_median_agree() -> None:
-    for keepdim in (False, True):
-        check_op(lambda x: lt.kthvalue(x, 2, 1, keepdim), lambda x: torch.kthvalue(x, 2, 1, keepdim), [(3, 5)], edges=False, strided=False)
-        check_op(lambda x: lt.median(x, 0, keepdim), lambda x: torch.median(x, 0, keepdim), [(4, 3)], strided=False, edges=False)
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_kthvalue_and_median_agree(keepdim: bool) -> None:
+    check_op(
+        lambda x: lt.kthvalue(x, 2, 1, keepdim),
+        lambda x: torch.kthvalue(x, 2, 1, keepdim),
+        [(3, 5)],
+        edges=False,
+        strided=False,
+    )
+    check_op(
+        lambda x: lt.median(x, 0, keepdim),
+        lambda x: torch.median(x, 0, keepdim),
+        [(4, 3)],
+        strided=False,
+        edges=False,
+    )
     assert_same(lt.median(lt.tensor([1.0, NAN, 3.0])), torch.median(torch.tensor([1.0, NAN, 3.0])))
     for bad in (0, 6):
         with pytest.raises((ValueError, IndexError, RuntimeError), match="kthvalue"):
@@ -144,7 +191,10 @@ def test_unique_bincount_and_searchsorted_agree() -> None:
     assert_same(lt.bincount(lt.tensor(flat)), torch.bincount(torch.tensor(flat)))
     assert_same(lt.bincount(lt.tensor(flat), minlength=20), torch.bincount(torch.tensor(flat), minlength=20))
     weights = sample(flat.shape, "float64")
-    assert_same(lt.bincount(lt.tensor(flat), lt.tensor(weights)), torch.bincount(torch.tensor(flat), torch.tensor(weights)))
+    assert_same(
+        lt.bincount(lt.tensor(flat), lt.tensor(weights)),
+        torch.bincount(torch.tensor(flat), torch.tensor(weights)),
+    )
     for right in (False, True):
         row, values = np.array([1.0, 3.0, 3.0, 5.0]), np.array([[0.0, 3.0], [4.0, 9.0]])
         assert_same(
@@ -174,7 +224,13 @@ def test_an_index_reads_writes_and_flows_back_as_in_pytorch(case: int) -> None:
         out[index] = y.reshape(()) * 2
         return out
 
-    check_op(lambda x, y: assigned(lt, x, y), lambda x, y: assigned(torch, x, y), [(3, 3, 4), ()], edges=False, strided=False)
+    check_op(
+        lambda x, y: assigned(lt, x, y),
+        lambda x, y: assigned(torch, x, y),
+        [(3, 3, 4), ()],
+        edges=False,
+        strided=False,
+    )
     a, b = lt.zeros(3, 3, 4), torch.zeros(3, 3, 4)
     a[index], b[index] = 5, 5
     assert_same(a, b)
@@ -239,7 +295,12 @@ def test_assigning_through_a_view_flows_back_to_base_and_value() -> None:
     assert_same(grads[0], grads[1])
 
 
-_slices = st.builds(slice, st.none() | st.integers(-6, 6), st.none() | st.integers(-6, 6), st.sampled_from([None, 1, 2, 3, -1, -2]))
+_slices = st.builds(
+    slice,
+    st.none() | st.integers(-6, 6),
+    st.none() | st.integers(-6, 6),
+    st.sampled_from([None, 1, 2, 3, -1, -2]),
+)
 
 
 @st.composite
@@ -262,7 +323,13 @@ def _index_expression(draw: st.DrawFn) -> tuple[tuple[int, ...], Any, bool]:
             axis -= 1
         elif kind == "array":
             own = tuple(1 if draw(st.booleans()) else d for d in common)
-            flat = draw(st.lists(st.integers(-shape[axis], shape[axis] - 1), min_size=int(np.prod(own)), max_size=int(np.prod(own))))
+            flat = draw(
+                st.lists(
+                    st.integers(-shape[axis], shape[axis] - 1),
+                    min_size=int(np.prod(own)),
+                    max_size=int(np.prod(own)),
+                )
+            )
             items.append(np.array(flat, dtype=np.int64).reshape(own))
             advanced = True
         elif kind == "mask" and not advanced and common == ():
@@ -341,16 +408,32 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: lt.gather(lt.ones(2, 2), 1, lt.tensor([0])), (ValueError, RuntimeError), "gather"),
     (lambda: lt.gather(lt.ones(2, 2), 2, lt.tensor([[0]])), IndexError, "gather"),
     (lambda: lt.gather(lt.ones(2, 2), 0, lt.ones(1, 1)), TypeError, "gather"),
-    (lambda: lt.gather(lt.ones(2, 2), 1, lt.zeros(3, 1, dtype=lt.int64)), (ValueError, RuntimeError), "gather"),
+    (
+        lambda: lt.gather(lt.ones(2, 2), 1, lt.zeros(3, 1, dtype=lt.int64)),
+        (ValueError, RuntimeError),
+        "gather",
+    ),
     (lambda: lt.scatter(lt.ones(2, 2), 1, lt.tensor([[2]]), 1.0), IndexError, "scatter.*2"),
-    (lambda: lt.scatter(lt.ones(2, 2), 1, lt.tensor([[0, 1]]), lt.ones(1, 1)), (ValueError, RuntimeError), "scatter"),
-    (lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0]), lt.ones(1, dtype=lt.float64)), (TypeError, RuntimeError), "scatter"),
+    (
+        lambda: lt.scatter(lt.ones(2, 2), 1, lt.tensor([[0, 1]]), lt.ones(1, 1)),
+        (ValueError, RuntimeError),
+        "scatter",
+    ),
+    (
+        lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0]), lt.ones(1, dtype=lt.float64)),
+        (TypeError, RuntimeError),
+        "scatter",
+    ),
     (lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0])), TypeError, "scatter"),
     (lambda: lt.scatter(lt.ones(2), 0, lt.tensor([0]), 1.0, reduce="mul"), ValueError, "reduce"),
     (lambda: lt.scatter_add(lt.ones(2), 0, lt.tensor([5]), lt.ones(1)), IndexError, "scatter_add.*5"),
     (lambda: lt.index_select(lt.ones(2), 0, lt.tensor([2])), IndexError, "index_select.*2"),
     (lambda: lt.index_select(lt.ones(2), 0, lt.tensor([[0]])), IndexError, "index_select"),
-    (lambda: lt.index_add(lt.ones(2), 0, lt.tensor([0, 0, 0]), lt.ones(2)), (ValueError, RuntimeError), "index_add"),
+    (
+        lambda: lt.index_add(lt.ones(2), 0, lt.tensor([0, 0, 0]), lt.ones(2)),
+        (ValueError, RuntimeError),
+        "index_add",
+    ),
     (lambda: lt.index_add(lt.ones(2), 0, lt.tensor([9]), lt.ones(1)), IndexError, "index_add.*9"),
     (lambda: lt.index_fill(lt.ones(2), 0, lt.tensor([9]), 1.0), IndexError, "9"),
     (lambda: lt.index_fill(lt.ones(2), 3, lt.tensor([0]), 1.0), IndexError, "3"),
@@ -379,7 +462,11 @@ def test_an_index_that_does_not_fit_is_a_clear_error(case: int) -> None:
 
 def test_a_failed_assignment_leaves_the_tensor_as_it_was() -> None:
     x = lt.arange(4)
-    for bad in (lambda: x.__setitem__([0, 9], 5), lambda: x.scatter_(0, lt.tensor([0, 9]), 5), lambda: x.index_fill_(0, lt.tensor([0, 9]), 5)):
+    for bad in (
+        lambda: x.__setitem__([0, 9], 5),
+        lambda: x.scatter_(0, lt.tensor([0, 9]), 5),
+        lambda: x.index_fill_(0, lt.tensor([0, 9]), 5),
+    ):
         with pytest.raises(IndexError):
             bad()
         assert x.tolist() == [0, 1, 2, 3]

@@ -10,8 +10,7 @@ from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .tape import Node
-from .walk import backward as _backward
-from .walk import run_backward, seed_gradients
+from .walk import backward as _backward, run_backward, seed_gradients
 
 
 def _list(value: Tensor | Sequence[Tensor]) -> list[Tensor]:
@@ -62,7 +61,9 @@ def grad(
         18.0
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads gives zeros for unused inputs; allow_unused=False contradicts it")
+        raise ValueError(
+            "grad: materialize_grads gives zeros for unused inputs; allow_unused=False contradicts it"
+        )
     outs, ins = _list(outputs), _list(inputs)
     if grad_outputs is None:
         seeds: list[Tensor | None] = [None] * len(outs)
@@ -70,7 +71,9 @@ def grad(
         seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
     for i, t in enumerate(ins):
         if not t.requires_grad:
-            raise RuntimeError(f"grad: input {i} does not require gradients; set requires_grad before using it")
+            raise RuntimeError(
+                f"grad: input {i} does not require gradients; set requires_grad before using it"
+            )
     retain = create_graph if retain_graph is None else retain_graph
     found = run_backward(outs, seed_gradients("grad", outs, seeds, create_graph), retain, create_graph, ins)
     results: list[Tensor] = []

@@ -85,7 +85,9 @@ class _Call:
 
 
 def _different(what: str) -> RuntimeError:
-    return RuntimeError(f"checkpoint: the second run of the function recorded {what}; it must do the same every time")
+    return RuntimeError(
+        f"checkpoint: the second run of the function recorded {what}; it must do the same every time"
+    )
 
 
 class _First:
@@ -170,7 +172,9 @@ def checkpoint(
         return function(*args, **kwargs)
 
 
-def checkpoint_sequential(functions: Sequence[Callable[..., Any]], segments: int, input: Any, **kwargs: Any) -> Any:
+def checkpoint_sequential(
+    functions: Sequence[Callable[..., Any]], segments: int, input: Any, **kwargs: Any
+) -> Any:
     """A chain of functions, checkpointed in ``segments`` parts (the last one is run as it is).
 
     Example:

@@ -26,7 +26,8 @@ class FunctionCtx:
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
-                    f"save_for_backward: expected tensors or None, got {type(t).__name__}; set an attribute of ctx"
+                    f"save_for_backward: expected tensors or None, got {type(t).__name__}; "
+                    "set an attribute of ctx"
                 )
         self._to_save = tensors
 
@@ -134,10 +135,12 @@ def _record(
         extra = flows[len(metas) :]
         if len(flows) < len(metas) or any(flow is not None for flow in extra):
             raise RuntimeError(
-                f"{cls.__name__}.backward returned {len(flows)} gradients, expected {len(metas)}: one for each "
-                "argument of forward, None where there is none"
+                f"{cls.__name__}.backward returned {len(flows)} gradients, expected {len(metas)}: "
+                "one for each argument of forward, None where there is none"
             )
-        return [_checked(cls.__name__, i, k, f, m) for i, (f, m) in enumerate(zip(flows, metas, strict=False))]
+        return [
+            _checked(cls.__name__, i, k, f, m) for i, (f, m) in enumerate(zip(flows, metas, strict=False))
+        ]
 
     made.vjp = vjp
     saved = tuple(ctx._to_save)
@@ -168,7 +171,8 @@ def _checked(name: str, i: int, k: Any, flow: Any, meta: Any) -> Any:
         lead = flow.ndim - len(meta.shape)
         if lead < 0 or any(m not in (1, n) for m, n in zip(meta.shape, flow.shape[lead:], strict=True)):
             raise _core.ShapeError(
-                f"{name}.backward: gradient {i} has shape {list(flow.shape)}, the argument has {list(meta.shape)}"
+                f"{name}.backward: gradient {i} has shape {list(flow.shape)}, "
+                f"the argument has {list(meta.shape)}"
             )
         flow = k.sum_to(flow, meta)
     # Whoever wrote `backward` may keep the tensor: it must not become somebody's .grad.

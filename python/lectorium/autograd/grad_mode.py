@@ -42,7 +42,6 @@ class _Mode:
 
         return cast(F, wrapped)
 
-
     def _each_step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         # The body of a generator runs while it is advanced, its caller's code in between.
         @functools.wraps(function)

@@ -74,7 +74,9 @@ def gradcheck(
         raise ValueError("gradcheck: none of the inputs requires gradients; set requires_grad=True")
     for i in checked:
         if inputs[i].dtype.name != "float64":
-            raise ValueError(f"gradcheck: input {i} is {inputs[i].dtype.name}; finite differences need float64")
+            raise ValueError(
+                f"gradcheck: input {i} is {inputs[i].dtype.name}; finite differences need float64"
+            )
     outputs = _outputs(func, inputs)
     if not outputs or not any(o.requires_grad for o in outputs):
         raise ValueError("gradcheck: no output of the function requires gradients")
@@ -86,7 +88,11 @@ def gradcheck(
                 seed = np.zeros(out.numel())
                 seed[j] = 1.0
                 (g,) = grad(
-                    [out], [inputs[i]], [out.new_tensor(seed.reshape(out.shape))], retain_graph=True, allow_unused=True
+                    [out],
+                    [inputs[i]],
+                    [out.new_tensor(seed.reshape(out.shape))],
+                    retain_graph=True,
+                    allow_unused=True,
                 )
                 if g is not None:
                     analytical[:, j] = g.detach().clone().numpy().reshape(-1)
@@ -96,9 +102,9 @@ def gradcheck(
                     return False
                 worst = np.unravel_index(np.argmax(np.abs(analytical - want)), want.shape)
                 raise GradcheckError(
-                    f"gradcheck: output {o} with respect to input {i}: at element {int(worst[0])} of the input and "
-                    f"{int(worst[1])} of the output the tape says {analytical[worst]:.6g}, central differences say "
-                    f"{want[worst]:.6g}; if the function is right, {_HINT}"
+                    f"gradcheck: output {o} with respect to input {i}: at element {int(worst[0])} of the "
+                    f"input and {int(worst[1])} of the output the tape says {analytical[worst]:.6g}, "
+                    f"central differences say {want[worst]:.6g}; if the function is right, {_HINT}"
                 )
     return True
 

@@ -81,12 +81,14 @@ def refuse(name: str, x: Tensor) -> None:
     made = x._node
     if base is not None and made is not None and made.op.by_user:
         raise RuntimeError(
-            f"{name}: this is a view that the Function {made.op.name} gave out; changing it in place would pass "
-            "over its own backward: return a .clone() from forward"
+            f"{name}: this is a view that the Function {made.op.name} gave out; changing it in place would "
+            "pass over its own backward: return a .clone() from forward"
         )
 
 
-def apply_inplace(function: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def apply_inplace(
+    function: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
     """``x.function_(*args)``: writes the result into ``x`` and gives ``x`` its new place in the graph."""
     name = f"{function.__name__.rstrip('_')}_"
     if not needs_grad((x, *args, *kwargs.values())):
@@ -156,9 +158,8 @@ def _keep_old_values(x: Tensor, made: Node | None, start: int) -> None:
             values = tuple(_old(v, root) if isinstance(v, Tensor) else v for v in saved)
             if any(a is not b for a, b in zip(values, saved, strict=True)):
                 node.saved, node.version = values, version_sum(values)
-        for p in node.parents:
-            if p is not None and isinstance(p[0], Node) and p[0].id > start:
-                stack.append(p[0])
+        found = [p[0] for p in node.parents if p is not None]
+        stack += [n for n in found if isinstance(n, Node) and n.id > start]
 
 
 def _old(value: Tensor, root: Tensor) -> Tensor:
@@ -176,7 +177,8 @@ def _old(value: Tensor, root: Tensor) -> Tensor:
 def _check_result(name: str, x: Tensor, out: Tensor) -> None:
     if out.shape != x.shape:
         raise _core.ShapeError(
-            f"{name}: the result has shape {list(out.shape)} but the tensor changed in place has {list(x.shape)}"
+            f"{name}: the result has shape {list(out.shape)} "
+            f"but the tensor changed in place has {list(x.shape)}"
         )
     if out.dtype.is_floating_point and not x.dtype.is_floating_point:
         raise TypeError(f"{name}: the result is {out.dtype!r} and cannot be stored in {x.dtype!r}")

@@ -168,7 +168,11 @@ _ALIASES = {"x": ("input",), "y": ("other", "exponent", "mat2"), "w": ("weight",
 
 
 def _positional(
-    name: str, names: tuple[str, ...], defaults: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    name: str,
+    names: tuple[str, ...],
+    defaults: tuple[Any, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> tuple[Any, ...]:
     """All arguments by position: the tape looks for tensors there."""
     full = list(args)
@@ -280,8 +284,9 @@ def refresh_view(view: Tensor) -> None:
     made = cast("Node | None", view._node)
     if made is not None and made.op.by_user:
         raise RuntimeError(
-            f"{made.op.name}: the Function gave out a view of a tensor that was changed in place since; its own "
-            "backward would be passed over: return a .clone() from forward, or avoid the in-place operation"
+            f"{made.op.name}: the Function gave out a view of a tensor that was changed in place since; "
+            "its own backward would be passed over: return a .clone() from forward, "
+            "or avoid the in-place operation"
         )
     if base.requires_grad:
         node = bare_node(view_of_base, (edge(base),), (geometry(view), geometry(base)))

@@ -179,7 +179,9 @@ def backward(
         raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")
     for i, t in enumerate(inputs):
         if not t.requires_grad:
-            raise RuntimeError(f"backward: input {i} does not require gradients; set requires_grad before using it")
+            raise RuntimeError(
+                f"backward: input {i} does not require gradients; set requires_grad before using it"
+            )
     for t, g in zip(inputs, run_backward(outputs, seeds, retain, create_graph, inputs), strict=True):
         if g is not None:
             _accumulate(t, g, create_graph)
@@ -201,7 +203,8 @@ def seed_gradients(
         if g is None:
             if t.numel() != 1:
                 raise RuntimeError(
-                    f"{name}: the tensor has shape {list(t.shape)}; a gradient is implied only for one element: "
+                    f"{name}: the tensor has shape {list(t.shape)}; "
+                    "a gradient is implied only for one element: "
                     "reduce it first (.sum(), .mean()) or pass gradient= of that shape"
                 )
             one = _core.full(t.shape, 1.0, t.dtype)
@@ -211,7 +214,8 @@ def seed_gradients(
                 raise TypeError(f"{name}: a gradient must be a Tensor or None, got {type(g).__name__}")
             if g.shape != t.shape:
                 raise _core.ShapeError(
-                    f"{name}: the tensor has shape {list(t.shape)}, its gradient {list(g.shape)}; they must be equal"
+                    f"{name}: the tensor has shape {list(t.shape)}, its gradient {list(g.shape)}; "
+                    "they must be equal"
                 )
             if create_graph and g.requires_grad:
                 seeds.append(g if g.dtype is t.dtype else _ops().cast(g, t.dtype))

@@ -231,8 +231,14 @@ def _lock(path: Path) -> IO[bytes] | None:
 def _progress_bar(name: str) -> Generator[Progress]:
     """Yield a function (bytes so far, bytes in all) that draws a bar on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.progress import TransferSpeedColumn as Speed
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn as Speed,
+    )
 
     text = TextColumn("{task.description}")
     columns = (text, BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())

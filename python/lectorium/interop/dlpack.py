@@ -32,9 +32,13 @@ def export(
     if stream not in (None, -1):
         raise ValueError(f"__dlpack__: CPU memory has no streams; stream must be None, got {stream!r}")
     if self.requires_grad:
-        raise BufferError("__dlpack__: the tensor requires gradients, which others cannot see; share .detach()")
+        raise BufferError(
+            "__dlpack__: the tensor requires gradients, which others cannot see; share .detach()"
+        )
     if dl_device is not None and tuple(dl_device) != _CPU:
-        raise BufferError(f"__dlpack__: only CPU memory {_CPU} can be shared, not that of device {tuple(dl_device)}")
+        raise BufferError(
+            f"__dlpack__: only CPU memory {_CPU} can be shared, not that of device {tuple(dl_device)}"
+        )
     if copy and self.is_cpu:
         self = _core.clone(self)
     return _core.to_dlpack(self, max_version is not None and max_version[0] >= 1, bool(copy))
@@ -48,7 +52,9 @@ def export_device(self: Tensor) -> tuple[int, int]:
         (1, 0)
     """
     if not self.is_cpu:
-        raise BufferError('__dlpack_device__: memory of the GPU cannot be shared; move the tensor with .to("cpu") first')
+        raise BufferError(
+            '__dlpack_device__: memory of the GPU cannot be shared; move the tensor with .to("cpu") first'
+        )
     return _CPU
 
 
@@ -68,7 +74,9 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
         tensor([0., 3.])
     """
     if isinstance(ext_tensor, Tensor) and not ext_tensor.is_cpu:
-        raise BufferError('from_dlpack: memory of the GPU cannot be shared; move the tensor with .to("cpu") first')
+        raise BufferError(
+            'from_dlpack: memory of the GPU cannot be shared; move the tensor with .to("cpu") first'
+        )
     if device is not None and Device(device).type != "cpu" and copy is False:
         raise ValueError("from_dlpack: what comes is CPU memory; device='gpu' needs a copy, but copy=False")
     made = _core.from_dlpack(ext_tensor, copy)

@@ -56,7 +56,7 @@ def _contains(self: Tensor, value: Any) -> bool:
 
 
 def _format(self: Tensor, spec: str) -> str:
-    return format(self.item(), spec) if self.ndim == 0 and spec else object.__format__(self, spec)
+    return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:

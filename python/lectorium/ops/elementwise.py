@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor
-from ..autograd.tape import One, op
+from ..autograd.tape import One, _positional as positional, op
 
 
 def _wants(t: Any) -> bool:
@@ -281,15 +281,43 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 for _name in ("mul", "div", "pow", "add", "sub", "maximum", "minimum", "remainder", "fmod"):
     globals()[_name].into = getattr(_core, _name)
 
-# Without gradients: the kernels themselves.
-eq, ne, lt, le, gt, ge = _core.eq, _core.ne, _core.lt, _core.le, _core.gt, _core.ge
-logical_and, logical_or, logical_xor = _core.logical_and, _core.logical_or, _core.logical_xor
-logical_not, bitwise_not = _core.logical_not, _core.bitwise_not
-bitwise_and, bitwise_or, bitwise_xor = _core.bitwise_and, _core.bitwise_or, _core.bitwise_xor
-bitwise_left_shift, bitwise_right_shift = _core.bitwise_left_shift, _core.bitwise_right_shift
-floor_divide = _core.floor_divide
-isnan, isinf, isfinite, signbit = _core.isnan, _core.isinf, _core.isfinite, _core.signbit
-digamma = _core.digamma
+
+def _plain(name: str, doc: str, *names: str) -> Any:
+    """A kernel without a gradient, whose arguments can be given by name."""
+    kernel = getattr(_core, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            args = positional(name, names, (), args, kwargs)
+        return kernel(*args)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return call
+
+
+eq = _plain("eq", "``x == y``, element by element.", "x", "y")
+ne = _plain("ne", "``x != y``, element by element.", "x", "y")
+lt = _plain("lt", "``x < y``, element by element.", "x", "y")
+le = _plain("le", "``x <= y``, element by element.", "x", "y")
+gt = _plain("gt", "``x > y``, element by element.", "x", "y")
+ge = _plain("ge", "``x >= y``, element by element.", "x", "y")
+logical_and = _plain("logical_and", "Whether both are not zero.", "x", "y")
+logical_or = _plain("logical_or", "Whether one of the two is not zero.", "x", "y")
+logical_xor = _plain("logical_xor", "Whether exactly one of the two is not zero.", "x", "y")
+logical_not = _plain("logical_not", "Whether the element is zero.", "x")
+bitwise_not = _plain("bitwise_not", "All bits of integers flipped; not of bools.", "x")
+bitwise_and = _plain("bitwise_and", "Bits set in both integers; and of bools.", "x", "y")
+bitwise_or = _plain("bitwise_or", "Bits set in one of two integers; or of bools.", "x", "y")
+bitwise_xor = _plain("bitwise_xor", "Bits set in exactly one of two integers.", "x", "y")
+bitwise_left_shift = _plain("bitwise_left_shift", "``x << y``.", "x", "y")
+bitwise_right_shift = _plain("bitwise_right_shift", "``x >> y``.", "x", "y")
+floor_divide = _plain("floor_divide", "``x / y`` rounded down, as Python's ``//``.", "x", "y")
+isnan = _plain("isnan", "Whether the element is NaN.", "x")
+isinf = _plain("isinf", "Whether the element is infinite.", "x")
+isfinite = _plain("isfinite", "Whether the element is neither NaN nor infinite.", "x")
+signbit = _plain("signbit", "Whether the sign is negative, also of -0.0.", "x")
+digamma = _plain("digamma", "The derivative of ``lgamma``.", "x")
 
 
 @op

@@ -321,10 +321,22 @@ cummin = _running_extreme("cummin")
 any, all = _core.any, _core.all
 
 
-def count_nonzero(x: Any, dim: Any = None) -> Any:
+# Without gradients. The names of the arguments are PyTorch's.
+
+
+def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero, over the axes ``dim`` (all by default)."""
-    return _core.count_nonzero(x, dim)
+    return _core.count_nonzero(input, dim)
 
 
-argmax, argmin = _core.argmax, _core.argmin
+def argmax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Where the largest element is: in the flat tensor, or along ``dim``; the first of equals."""
+    return _core.argmax(input, dim, keepdim)
+
+
+def argmin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Where the smallest element is: in the flat tensor, or along ``dim``; the first of equals."""
+    return _core.argmin(input, dim, keepdim)
+
+
 meta, zeros_of = _core.meta, _core.zeros_of

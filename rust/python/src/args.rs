@@ -151,3 +151,18 @@ pub fn sizes(op: &'static str, shape: &[i64]) -> PyResult<Vec<usize>> {
         })
         .collect()
 }
+
+/// What kernels take of a list of tensors.
+pub fn refs(list: &[T]) -> Vec<&Tensor> {
+    list.iter().map(|t| &t.0).collect()
+}
+
+/// As [`refs`], where some may be missing.
+pub fn opt_refs(list: &[Option<T>]) -> Vec<Option<&Tensor>> {
+    list.iter().map(|t| t.as_ref().map(|t| &t.0)).collect()
+}
+
+/// The elements of all tensors of a list.
+pub fn total(list: &[T]) -> usize {
+    list.iter().map(|t| t.0.numel()).sum()
+}

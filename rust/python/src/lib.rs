@@ -1,6 +1,7 @@
 //! Python's view of the kernels: the `lectorium._core` module. One line a function, no logic.
 
 mod args;
+mod basic_index;
 mod dlpack;
 mod door;
 mod dtype;
@@ -9,6 +10,8 @@ mod error;
 mod exchange;
 mod index;
 mod linear;
+mod optim;
+mod random;
 mod reduce;
 mod system;
 mod tensor;
@@ -36,10 +39,13 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(pyo3::wrap_pyfunction!(tensor::version_sum, m)?)?;
     m.add_function(pyo3::wrap_pyfunction!(tensor::meta, m)?)?;
     view::register(m)?;
+    basic_index::register(m)?;
     elementwise::register(m)?;
     reduce::register(m)?;
     linear::register(m)?;
     index::register(m)?;
+    random::register(m)?;
+    optim::register(m)?;
     exchange::register(m)?;
     dlpack::register(m)?;
     system::register(m)

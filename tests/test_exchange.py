@@ -164,7 +164,12 @@ def test_a_copied_capsule_says_so() -> None:
 
 def test_the_consumers_version_chooses_the_kind_of_capsule() -> None:
     t = lt.zeros(1)
-    for version, name in [(None, "dltensor"), ((0, 8), "dltensor"), ((1, 0), "dltensor_versioned"), ((2, 3), "dltensor_versioned")]:
+    for version, name in [
+        (None, "dltensor"),
+        ((0, 8), "dltensor"),
+        ((1, 0), "dltensor_versioned"),
+        ((2, 3), "dltensor_versioned"),
+    ]:
         assert capsule_name(t.__dlpack__(max_version=version)) == name
     assert t.__dlpack_device__() == (1, 0)
 
@@ -314,7 +319,9 @@ def test_strides_may_be_missing_and_the_byte_offset_counts() -> None:
         ({"major": 2}, BufferError, "version 2.0"),
     ],
 )
-def test_what_cannot_be_shared_is_refused_with_a_reason(fields: dict[str, Any], error: type[Exception], text: str) -> None:
+def test_what_cannot_be_shared_is_refused_with_a_reason(
+    fields: dict[str, Any], error: type[Exception], text: str
+) -> None:
     p = Producer(np.zeros(4), **fields)
     with pytest.raises(error, match=text):
         lt.from_dlpack(p.capsule())

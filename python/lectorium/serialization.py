@@ -10,8 +10,7 @@ from typing import IO, Any
 
 from . import _core
 from ._checks import is_a
-from ._core import Tensor
-from ._core import dtype as DType
+from ._core import Tensor, dtype as DType
 from .device import device as Device
 from .interop._atomic import Target, write_atomically
 from .interop.safetensors import SafetensorsError, SafetensorsFile, _encode
@@ -177,8 +176,8 @@ class _Reader:
 _OTHERS: list[tuple[bytes, str]] = [
     (
         b"PK\x03\x04",
-        "this is a zip archive, such as a PyTorch checkpoint (.pt, .pth) or a NumPy .npz. Convert a checkpoint "
-        "where PyTorch is installed: import torch, safetensors.torch as st; "
+        "this is a zip archive, such as a PyTorch checkpoint (.pt, .pth) or a NumPy .npz. Convert a "
+        "checkpoint where PyTorch is installed: import torch, safetensors.torch as st; "
         'st.save_file(torch.load("{name}", weights_only=True), "model.safetensors"); an .npz: '
         'lectorium.save({{k: lectorium.from_numpy(v) for k, v in numpy.load("{name}").items()}}, '
         '"x.safetensors")',

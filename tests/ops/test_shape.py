@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import assert_same, check_op, require_torch, sample
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import lectorium as lt
+from helpers import assert_same, check_op, require_torch, sample
 
 torch = require_torch()
 
@@ -104,7 +103,12 @@ def test_views_share_memory_and_copies_do_not() -> None:
         view = make(x)
         x.fill_(7)
         assert (view == 7).all(), name
-    copies = {"clone": lambda x: x.clone(), "contiguous": lambda x: x.T.contiguous(), "flip": lambda x: x.flip(0), "list": lambda x: x[[0, 1]]}
+    copies = {
+        "clone": lambda x: x.clone(),
+        "contiguous": lambda x: x.T.contiguous(),
+        "flip": lambda x: x.flip(0),
+        "list": lambda x: x[[0, 1]],
+    }
     for name, make in copies.items():
         x = lt.arange(6.0).reshape(2, 3)
         copy = make(x)
@@ -120,7 +124,11 @@ def test_strides_and_offsets_are_pytorchs() -> None:
     ]  # fmt: skip
     for i, f in enumerate(chains):
         a, b = f(lt.arange(24).reshape(2, 3, 4)), f(torch.arange(24).reshape(2, 3, 4))
-        assert (a.stride(), a.storage_offset(), a.is_contiguous()) == (b.stride(), b.storage_offset(), b.is_contiguous()), i
+        assert (a.stride(), a.storage_offset(), a.is_contiguous()) == (
+            b.stride(),
+            b.storage_offset(),
+            b.is_contiguous(),
+        ), i
         assert a.stride(-1) == b.stride(-1)
         assert a.size(0) == b.size(0)
 
@@ -130,15 +138,24 @@ def _chain(draw: st.DrawFn) -> tuple[tuple[int, ...], list[tuple[str, Any]]]:
     shape = tuple(draw(st.lists(st.integers(0, 4), min_size=1, max_size=4)))
     steps, now = [], np.zeros(shape)
     for _ in range(draw(st.integers(1, 6))):
-        kind = draw(st.sampled_from(["transpose", "slice", "reshape", "unsqueeze", "flip", "expand", "select"]))
+        kind = draw(
+            st.sampled_from(["transpose", "slice", "reshape", "unsqueeze", "flip", "expand", "select"])
+        )
         argument: Any = None
         if kind == "transpose":
             argument = draw(st.permutations(range(now.ndim)))
         elif kind == "slice" and now.ndim:
             bound = st.none() | st.integers(-5, 5)
-            argument = tuple(slice(draw(bound), draw(bound), draw(st.sampled_from([None, 1, 2, -1, -2]))) for _ in now.shape)
+            argument = tuple(
+                slice(draw(bound), draw(bound), draw(st.sampled_from([None, 1, 2, -1, -2])))
+                for _ in now.shape
+            )
         elif kind == "reshape":
-            argument = draw(st.sampled_from([(-1,) if now.size else (0,), (*now.shape, 1), (1, now.size), now.shape[::-1]]))
+            argument = draw(
+                st.sampled_from(
+                    [(-1,) if now.size else (0,), (*now.shape, 1), (1, now.size), now.shape[::-1]]
+                )
+            )
         elif kind == "unsqueeze":
             argument = draw(st.integers(0, now.ndim))
         elif kind == "expand":
@@ -235,7 +252,11 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: lt.ones(4).unfold(0, -1, 1), ValueError, "unfold"),
     (lambda: lt.ones(4).as_strided((2, 9), (1, 1)), (ValueError, RuntimeError), "as_strided"),
     (lambda: lt.ones(4).as_strided((2,), (1, 1)), ValueError, "as_strided"),
-    (lambda: lt.ones(4).as_strided((2**62, 4), (2**62, 1)), (ValueError, RuntimeError, MemoryError), "as_strided"),
+    (
+        lambda: lt.ones(4).as_strided((2**62, 4), (2**62, 1)),
+        (ValueError, RuntimeError, MemoryError),
+        "as_strided",
+    ),
     (lambda: lt.ones(4).as_strided((-1,), (1,)), ValueError, "as_strided"),
     (lambda: lt.ones(4).repeat(), ValueError, "repeat"),
     (lambda: lt.ones(4).repeat(-1), ValueError, "repeat"),

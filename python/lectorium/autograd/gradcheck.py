@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from .._checks import is_a
 from .._core import Tensor
-from .grad_mode import no_grad
 
 _HINT = "use float64 inputs away from kinks, or raise atol and rtol"
 
@@ -39,8 +38,8 @@ def _numerical(function: Callable[..., Any], inputs: Sequence[Any], which: int, 
             moved[i] += step
             shifted = list(inputs)
             shifted[which] = x.new_tensor(moved.reshape(data.shape)).requires_grad_(x.requires_grad)
-            with no_grad():
-                values.append([o.detach().clone().numpy() for o in _outputs(function, shifted)])
+            # Recording stays on: the function may take gradients itself.
+            values.append([o.detach().clone().numpy() for o in _outputs(function, shifted)])
         columns.append([(a - b) / (2 * eps) for a, b in zip(*values, strict=True)])
     return [np.stack([c[o].reshape(-1) for c in columns]) for o in range(len(columns[0]))] if columns else []
 
@@ -142,12 +141,9 @@ def gradgradcheck(
     def first_order(*args: Any) -> tuple[Tensor, ...]:
         xs, gs = args[:n], args[n:]
         wanted = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
-        from .grad_mode import enable_grad
-
-        with enable_grad():
-            outs = [o for o in _outputs(func, xs) if o.requires_grad]
-            grads = grad(outs, wanted, list(gs), create_graph=True, allow_unused=True)
-        return tuple(g for g in grads if g is not None and g.requires_grad)
+        outs = [o for o in _outputs(func, xs) if o.requires_grad]
+        grads = grad(outs, wanted, list(gs), create_graph=True, allow_unused=True)
+        return tuple(g for g in grads if g is not None)
 
     if not first_order(*inputs, *seeds):
         return True

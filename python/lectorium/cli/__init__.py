@@ -39,20 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{place}{error.strerror or error}", FAILURE)
     except MemoryError as error:
         return _fail(f"out of memory: {error}; try a smaller --batch-size", FAILURE)
-    except KeyboardInterrupt as error:
-        number = getattr(error, "number", 2)
-        print(f"\n{error}" if str(error) else "\nstopped", file=sys.stderr)
-        return 128 + number
+    except KeyboardInterrupt:
+        return _stopped("stopped", 2)
 
 
 def _run(arguments: list[str]) -> int:
     from ..datasets import DataError, DownloadError
-    from .app import app
+    from .app import StoppedRun, app
 
     try:
         result = app(arguments, prog_name="lectorium", standalone_mode=False)
     except (DataError, DownloadError) as error:
         return _fail(error, FAILURE)
+    except StoppedRun as stop:
+        return _stopped(str(stop), stop.number)
     except Exception as error:
         # What the parser of the command line has to say; its classes have no public name.
         message = getattr(error, "format_message", None)
@@ -63,6 +63,8 @@ def _run(arguments: list[str]) -> int:
         if type(error).__name__ == "Abort":
             raise KeyboardInterrupt from None
         raise
+    if result == 130:  # Ctrl-C, outside of training
+        return _stopped("stopped", 2)
     return result if isinstance(result, int) else 0
 
 
@@ -71,6 +73,12 @@ def _fail(error: object, code: int) -> int:
     text = " ".join(str(error).split())
     print(f"lectorium: {text}", file=sys.stderr)
     return code
+
+
+def _stopped(text: str, number: int) -> int:
+    # On a terminal the cursor stands behind "^C".
+    print(f"\n{text}" if sys.stderr.isatty() else text, file=sys.stderr)
+    return 128 + number
 
 
 def _silence() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from .. import recipes
 from .._core import __version__
+from ..recipes.stop import Stopped
 
 app = typer.Typer(
     name="lectorium",
@@ -18,6 +19,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+class StoppedRun(Exception):
+    """A training run was stopped by a signal, and said what is left."""
+
+    def __init__(self, stop: Stopped) -> None:
+        super().__init__(str(stop))
+        self.number = stop.number
+
 
 DATA = "strokes, mnist, fashion-mnist or cifar10"
 
@@ -64,13 +74,17 @@ def train(
     from .show import TrainingView
 
     recipes.get(recipe)
-    with TrainingView() as view:
-        result = recipes.train(
-            recipe, data=data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, limit=limit,
-            threads=threads, out=out, resume=resume, listener=view,
-        )  # fmt: skip
-        folder = out if out is not None else Path("runs") / recipe
-        view.say(f"checkpoint, metrics and pictures: {folder}")
+    try:
+        with TrainingView() as view:
+            result = recipes.train(
+                recipe, data=data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, limit=limit,
+                threads=threads, out=out, resume=resume, listener=view,
+            )  # fmt: skip
+            folder = out if out is not None else Path("runs") / recipe
+            view.say(f"checkpoint, metrics and pictures: {folder}")
+    except Stopped as stop:
+        # Typer keeps every KeyboardInterrupt to itself, and its message with it.
+        raise StoppedRun(stop) from None
     _last_line(result)
 
 
@@ -81,7 +95,7 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(help="Threads for the kernels.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many examples.")] = None,
 ) -> None:
-    """Test the checkpoint in a run folder; the last line is that of training."""
+    """Test the model in a run folder, on its own data or on another set."""
     from .show import TrainingView
 
     _threads(threads)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -53,6 +55,7 @@ class TrainingView:
         self.epochs: int = 1
         self._unit = "images"
         self._progress: Progress | None = None
+        self._status: Status | None = None
         self._task: Any = None
         self._said = time.monotonic()
         self._last: Batch | None = None
@@ -65,7 +68,20 @@ class TrainingView:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
+        self._idle()
         self.console.print(text, markup=False)
+
+    def busy(self, text: str) -> None:
+        """A spinner on a terminal, until there is something else to show."""
+        self._idle()
+        if self.console.is_terminal:
+            self._status = self.console.status(f"{text} …")
+            self._status.start()
+
+    def _idle(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
 
     def begin(self, epochs: int, unit: str) -> None:
         """Says how many epochs there will be, and what is counted."""
@@ -102,13 +118,13 @@ class TrainingView:
     def confusion(self, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
         """The confusion matrix as a table."""
         self._stop()
-        table = Table(
-            title="read as", title_justify="center", title_style="dim", pad_edge=False, padding=(0, 1)
-        )
-        table.add_column("true", style="bold")
+        table = Table(title="read as", title_style="dim", box=SIMPLE_HEAD, padding=0, pad_edge=False)
+        table.add_column("true", style="bold", no_wrap=True)
         for name in classes:
-            table.add_column(name if len(name) <= 5 else name[:4] + ".", justify="right")
-        table.add_column("right", justify="right", style="dim")
+            table.add_column(
+                name if len(name) <= 4 else name[:4] + ".", justify="right", no_wrap=True, min_width=4
+            )
+        table.add_column("right", justify="right", style="dim", no_wrap=True, min_width=8)
         for i, name in enumerate(classes):
             total = int(counts[i].sum())
             cells = [
@@ -121,25 +137,27 @@ class TrainingView:
     # The bar.
 
     def _move(self, done: Batch) -> None:
+        fields: dict[str, Any] = {
+            "epoch": f"{done.epoch + 1}/{self.epochs}",
+            "loss": f"loss {done.loss:.4f}",
+            "accuracy": f"accuracy {100 * done.accuracy:.2f} %",
+            "rate": self._rate(done),
+            "left": f"{self._left(done)} left",
+        }
+        completed = done.epoch * done.steps + done.step
         if self._progress is None:
+            self._idle()
             self._progress = Progress(
                 TextColumn("epoch {task.fields[epoch]}"), BarColumn(bar_width=None), TaskProgressColumn(),
                 _Field("loss"), _Field("accuracy", "green"), _Field("rate", "cyan"), _Field("left", "dim"),
                 console=self.console, transient=True,
             )  # fmt: skip
-            self._task = self._progress.add_task("", total=done.steps * self.epochs, epoch="")
+            self._task = self._progress.add_task("", total=done.steps * self.epochs, **fields)
             self._progress.start()
-        self._progress.update(
-            self._task,
-            completed=done.epoch * done.steps + done.step,
-            epoch=f"{done.epoch + 1}/{self.epochs}",
-            loss=f"loss {done.loss:.4f}",
-            accuracy=f"accuracy {100 * done.accuracy:.2f} %",
-            rate=self._rate(done),
-            left=f"{self._left(done)} left",
-        )
+        self._progress.update(self._task, completed=completed, **fields)
 
     def _stop(self) -> None:
+        self._idle()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

@@ -17,8 +17,9 @@ def _stack(batch: Sequence[Tensor]) -> Tensor:
     for i, t in enumerate(batch):
         if t.shape != batch[0].shape:
             raise _core.ShapeError(
-                f"default_collate: stack expects each tensor to be equal size, but got {list(batch[0].shape)} "
-                f"at entry 0 and {list(t.shape)} at entry {i}; pad the samples, or pass a collate_fn of your own"
+                "default_collate: stack expects each tensor to be equal size, but got "
+                f"{list(batch[0].shape)} at entry 0 and {list(t.shape)} at entry {i}; pad the samples, or "
+                "pass a collate_fn of your own"
             )
     return ops.cat([ops.unsqueeze(t, 0) for t in batch], 0)
 
@@ -46,14 +47,14 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """
     if len(batch) == 0:
         raise ValueError("default_collate: got an empty batch")
-    first = batch[0]
+    first: Any = batch[0]
     if isinstance(first, Tensor):
         return _stack(batch)
     if isinstance(first, (str, bytes)):
         return batch
-    if isinstance(first, float) and not hasattr(first, "dtype"):
+    if is_a(first, float) and not hasattr(first, "dtype"):
         return _core.from_numbers(tuple(float(x) for x in batch), [len(batch)], _core.float64)
-    if isinstance(first, (bool, int)):
+    if is_a(first, bool, int):
         from ..creation import tensor
 
         return tensor(list(batch))
@@ -61,7 +62,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
         # NumPy's arrays and scalars.
         return _stack([_array(x) for x in batch])
     if is_a(first, Mapping):
-        parts = {key: default_collate([sample[key] for sample in batch]) for key in first}
+        parts: dict[Any, Any] = {key: default_collate([sample[key] for sample in batch]) for key in first}
         if type(first) is dict:
             return parts
         try:

@@ -278,8 +278,8 @@ class _Fetch:
             samples: Any = self._many(job)
             if len(samples) != len(job):
                 raise RuntimeError(
-                    f"DataLoader: {type(self._dataset).__name__}.__getitems__ returned {len(samples)} samples "
-                    f"for {len(job)} indices"
+                    f"DataLoader: {type(self._dataset).__name__}.__getitems__ returned {len(samples)} "
+                    f"samples for {len(job)} indices"
                 )
             return self._collate(samples)
         except Exception as error:
@@ -304,7 +304,7 @@ class _Walk:
     def __init__(
         self, dataset: Any, collate: Callable[[Any], Any], size: int | None, drop_last: bool
     ) -> None:
-        self._items = iter(dataset)
+        self._items: Iterator[Any] = iter(dataset)
         self._collate = collate
         self._size = size
         self._drop_last = drop_last
@@ -315,7 +315,7 @@ class _Walk:
             pass
 
     def batch(self, job: None) -> Any:
-        samples = list(itertools.islice(self._items, self._size or 1))
+        samples: list[Any] = list(itertools.islice(self._items, self._size or 1))
         if not samples or (self._drop_last and self._size is not None and len(samples) < self._size):
             raise EndOfData
         return self._collate(samples if self._size is not None else samples[0])

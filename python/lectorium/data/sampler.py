@@ -147,7 +147,8 @@ class SubsetRandomSampler(_Seeded):
         self.indices = indices
 
     def _order(self, generator: Generator) -> Iterator[int]:
-        return iter([self.indices[i] for i in _core.randperm(generator, len(self.indices)).tolist()])
+        order: list[int] = _core.randperm(generator, len(self.indices)).tolist()
+        return iter([self.indices[i] for i in order])
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -15,6 +15,10 @@ from .._checks import is_a
 Target = str | os.PathLike[str] | IO[bytes]
 
 
+def _text(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path)
+
+
 def write_atomically(target: Any, parts: Iterable[Any]) -> None:
     """Writes the ``parts`` (bytes or buffers) one after the other.
 
@@ -22,13 +26,15 @@ def write_atomically(target: Any, parts: Iterable[Any]) -> None:
     way, a full disk or a killed process, a file that was there before stays. OSError names the path.
     """
     if not is_a(target, str, os.PathLike):
-        if not hasattr(target, "write"):
+        write: Any = getattr(target, "write", None)
+        if write is None:
             raise TypeError(f"save: expected a path or a binary file object, got {type(target).__name__}")
         for part in parts:
-            target.write(bytes(part))
+            write(bytes(part))
         return
     # Through a link to what it points at: the link itself stays.
-    path = os.path.realpath(os.fspath(target))
+    name = _text(target)
+    path = os.path.realpath(name)
     beside = f"{path}.{secrets.token_hex(4)}.tmp"
     try:
         with open(beside, "xb") as f:
@@ -44,9 +50,7 @@ def write_atomically(target: Any, parts: Iterable[Any]) -> None:
             os.unlink(beside)
         if isinstance(error, OSError):
             reason = os.strerror(error.errno) if error.errno else str(error)
-            raise OSError(
-                error.errno or errno.EIO, f"could not write: {reason}", os.fspath(target)
-            ) from error
+            raise OSError(error.errno or errno.EIO, f"could not write: {reason}", name) from error
         raise
     # The rename itself must reach the disk too; not every system can do that.
     with contextlib.suppress(OSError):

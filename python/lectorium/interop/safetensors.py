@@ -16,8 +16,7 @@ from typing import IO, Any
 
 from .. import _core
 from .._checks import is_a
-from .._core import Tensor
-from .._core import dtype as DType
+from .._core import Tensor, dtype as DType
 from ._atomic import Target, write_atomically
 
 _CODES: dict[str, str] = {
@@ -76,7 +75,8 @@ def _check(tensors: Any, metadata: Any) -> None:
             raise ValueError("safetensors: '__metadata__' cannot be the name of a tensor")
         if not isinstance(value, Tensor):
             raise TypeError(f"safetensors: {key!r} must be a tensor, got {type(value).__name__}")
-    for key, value in (metadata or {}).items():
+    strings: Any = metadata or {}
+    for key, value in strings.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"safetensors: metadata must map strings to strings, got {key!r}: {value!r}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,11 +11,11 @@ from ..device import device as Device
 from ._hooks import Hooks, RemovableHandle
 from ._state import State
 from ._tree import Tree
+from ._where import say_where
 from .parameter import Buffer, Parameter
 
 Self = TypeVar("Self", bound="Module")
 
-_OPERATION = re.compile(r"([A-Za-z_]\w*)( \(in [^)]*\))?: ", re.ASCII)
 _INTERNAL = frozenset(("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"))
 
 
@@ -67,7 +66,7 @@ class Module(Tree, State, Hooks):
                 return self._call_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
-            _say_where(error, self)
+            say_where(error, self)
             raise
 
     # Attributes.
@@ -369,34 +368,6 @@ def _convert_parameter(param: Parameter, convert: Callable[[Tensor], Tensor]) ->
         param._set_data(changed)
     if grad is not None:
         param.grad = convert(grad.detach())
-
-
-def _say_where(error: Exception, module: Module) -> None:
-    """Puts the module's path into the error's text: ``conv2d (in features.3): …``.
-
-    Every module that the error passes on its way out makes the path longer; the outermost comes last.
-    """
-    found: tuple[Any, str] | None = getattr(error, "_module_path", None)
-    if found is None:
-        path = ""
-    else:
-        inner, path = found
-        if inner is module:
-            return
-        name = next((n for n, m in module.named_modules() if m is inner), None)
-        if name is None:
-            return
-        path = f"{name}.{path}" if path else name
-        text = error.args[0] if error.args else None
-        match = _OPERATION.match(text) if isinstance(text, str) else None
-        if match is not None:
-            said = f"{match[1]} (in {path}): {text[match.end() :]}"  # pyright: ignore[reportOptionalSubscript]
-            error.args = (said, *error.args[1:])
-        else:
-            notes: list[str] = getattr(error, "__notes__", [])
-            notes[:] = [n for n in notes if not n.startswith("(in module ")]
-            error.add_note(f"(in module {path})")
-    error._module_path = (module, path)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 __all__ = ["Module", "RemovableHandle"]

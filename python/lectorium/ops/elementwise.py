@@ -86,7 +86,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
             dx = k.sum_to(k.mul(g, slope), mx)
         elif y == 0:
             dx = k.zeros_of(mx)
-        elif y == 2:
+        elif y == 2 and k is _core:
             dx = k.sum_to(k.mul(g, k.mul(x, 2)), mx)
         else:
             dx = k.sum_to(k.mul(g, k.mul(k.pow(x, y - 1), y)), mx)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import RecipeError, RunError, unknown
 
 if TYPE_CHECKING:
+    from .evaluation import evaluate
     from .recipe import Recipe
-    from .session import evaluate, train
+    from .session import train
 
 #: What each recipe trains; its file has the name with "_" for "-".
 SUMMARIES = {
@@ -25,6 +26,9 @@ SUMMARIES = {
     "mlp": "a multilayer perceptron on digits",
     "cifarnet": "the small convolutional net for CIFAR-10, as PyTorch's beginners write it",
 }
+
+
+_HOME = {"train": "session", "evaluate": "evaluation"}
 
 
 def names() -> list[str]:
@@ -50,8 +54,8 @@ def get(name: str) -> Recipe:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("train", "evaluate"):
-        return getattr(importlib.import_module(f"{__name__}.session"), name)
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

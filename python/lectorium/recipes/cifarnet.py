@@ -13,7 +13,8 @@ from ..creation import from_numpy
 from ..models import CifarNet
 from ..optim.lr_scheduler import OneCycleLR
 from .digits import load_pictures
-from .recipe import Data, Defaults, Listener, Recipe, Settings
+from .listener import Listener
+from .recipe import Data, Defaults, Recipe, Settings
 
 
 class CifarNetRecipe(Recipe):

@@ -23,6 +23,16 @@ KNOWN = {
 _CLASSES = {"mnist": MNIST, "fashion-mnist": FashionMNIST, "cifar10": CIFAR10}
 
 
+def waiting(name: str) -> str:
+    """What is going on while a set is loaded.
+
+    Example:
+        >>> lt.recipes.digits.waiting("mnist")
+        'loading MNIST'
+    """
+    return "drawing the digits of Strokes" if name == "strokes" else f"loading {KNOWN[name]}"
+
+
 def load_pictures(name: str, limit: int | None = None) -> Data:
     """The pictures and labels of a set, at most `limit` of each part.
 

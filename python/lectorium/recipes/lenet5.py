@@ -8,7 +8,8 @@ from .. import nn, optim
 from ..models import LeNet5
 from ..optim.lr_scheduler import OneCycleLR
 from .digits import load_pictures
-from .recipe import Data, Defaults, Listener, Recipe, Settings
+from .listener import Listener
+from .recipe import Data, Defaults, Recipe, Settings
 
 
 class LeNet5Recipe(Recipe):

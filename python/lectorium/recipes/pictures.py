@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ..autograd import no_grad
 from ..ops import relu
 from .digits import KNOWN
-from .recipe import Listener
-from .session import Finished, confusion_counts
+from .evaluation import confusion_counts
+from .listener import Listener
+from .session import Finished
 
 
 def classifier_pictures(run: Finished, listener: Listener, *convolutions: Any) -> dict[str, Any]:

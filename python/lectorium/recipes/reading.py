@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ..autograd import no_grad
 from .errors import RecipeError, RunError
-from .session import load_run
+from .evaluation import load_run
 
 SIDE, BOX = 28, 20  # of MNIST's pictures, and of the box that its digits fill
 _FINE = 4  # the digit is first brought to 4 times its final size, where its lines can be thickened
 _FAINT = 24  # of 255: a picture with less contrast is blank
-_THIN = 1.6  # pixels of the final picture: thinner lines are thickened
+_THIN = 1.3  # pixels of the final picture: thinner lines are thickened
 
 F32 = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ def read_picture(
 
     Errors: RunError for a folder without a checkpoint, RecipeError for a file that is no picture or blank.
     """
-    recipe, _, model = load_run(run)
+    recipe, settings, model = load_run(run)
     if recipe.input_shape not in ((1, SIDE, SIDE), (3, 32, 32)):
         raise RecipeError(f"{recipe.name} in {os.fspath(run)} does not read pictures; train lenet5 or mlp")
     image = _open(path)
@@ -38,7 +38,7 @@ def read_picture(
     with no_grad():
         logits = model(recipe.prepare(pixels)).numpy()[0].astype(np.float64)
     chances = np.exp(logits - logits.max())
-    return class_names(load_run(run)[1].data), chances / chances.sum()
+    return class_names(settings.data), chances / chances.sum()
 
 
 def class_names(data: str) -> tuple[str, ...]:
@@ -118,10 +118,21 @@ def centred(values: F32, name: str = "picture") -> F32:
     top = float(np.percentile(ink, 99.9)) if ink.size > 5000 else float(ink.max())
     if top < _FAINT:
         raise RecipeError(f"{name}: the picture is blank: nothing stands out from its background")
-    ink = ((ink / top - 0.15) / 0.7).clip(0, 1).astype(np.float32)
+    ink = _without_specks(((ink / top - 0.15) / 0.7).clip(0, 1).astype(np.float32))
     rows, columns = np.flatnonzero((ink > 0.3).any(axis=1)), np.flatnonzero((ink > 0.3).any(axis=0))
     digit = _sized(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     return _placed(digit)
+
+
+def _without_specks(ink: F32) -> F32:
+    """The ink of a large picture without single dots, unless that takes its lines too."""
+    from PIL import Image, ImageFilter
+
+    if min(ink.shape) < 4 * BOX:
+        return ink
+    clean = Image.fromarray((255 * ink).astype(np.uint8)).filter(ImageFilter.MedianFilter(3))
+    cleaned = np.asarray(clean, np.float32) / np.float32(255)
+    return cleaned if float(cleaned.sum()) > 0.5 * float(ink.sum()) and float(cleaned.max()) > 0.3 else ink
 
 
 def _sized(ink: F32) -> F32:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ..creation import from_numpy
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from .errors import RecipeError, unknown
+from .listener import Listener
 
 MAX_SEED = (1 << 63) - 1
 
@@ -64,25 +65,6 @@ class Data:
     test: Examples
     classes: tuple[str, ...]
     note: str
-
-
-class Listener(Protocol):
-    """Who is told how a run goes: the command line, or nobody."""
-
-    def say(self, text: str) -> None:
-        """A line for the user."""
-
-    def begin(self, epochs: int, unit: str) -> None:
-        """Before the first batch; `unit`: what examples are called."""
-
-    def batch(self, done: Any) -> None:
-        """After each batch of training: a `lectorium.recipes.training.Batch`."""
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """After each epoch: a row of metrics.csv."""
-
-    def confusion(self, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-        """How often each class (row) was taken for each (column)."""
 
 
 class Recipe:

@@ -6,36 +6,22 @@ import dataclasses
 import os
 import shlex
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .._core import __version__, get_num_threads, set_num_threads
 from . import get
+from .digits import waiting
 from .errors import RecipeError, RunError
-from .recipe import Data, Listener, Recipe, Settings, whole
-from .run_folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT, RunFolder
+from .evaluation import check_weights, predicted, tested
+from .listener import Listener, Silent
+from .recipe import Data, Recipe, Settings, whole
+from .run_folder import CHECKPOINT, CONFIG, METRICS, RESULT, RunFolder
 from .stop import Stopped, StopSignals
-from .training import Batch, EpochEnd, Sums, Training, answers
+from .training import Batch, EpochEnd, Training
 
 EVERY = 3.0  # seconds between checkpoints within an epoch; at most 5 with the batch under way
-
-
-class Silent:
-    """The listener of runs that nobody watches."""
-
-    def say(self, text: str) -> None: ...
-
-    def begin(self, epochs: int, unit: str) -> None: ...
-
-    def batch(self, done: Batch) -> None: ...
-
-    def epoch(self, row: dict[str, float]) -> None: ...
-
-    def confusion(self, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +92,7 @@ class _Session:
         )
         self.again = f"lectorium train {recipe.name}{place} --resume"
         self._saved = 0.0
+        self._checkpoints = False  # whether there is one to go on from
 
     def run(self, given: dict[str, Any], resume: bool, signals: StopSignals) -> dict[str, Any]:
         state: dict[str, Any] | None = None
@@ -123,6 +110,7 @@ class _Session:
         settings = self.recipe.settings(**given)
         config = {**dataclasses.asdict(settings), "threads": get_num_threads(), "version": __version__}
         self.folder.write_json(CONFIG, config)
+        self.listener.busy(waiting(settings.data))
         try:
             loaded = self.recipe.load(settings.data, settings.limit)
         except Stopped as stop:
@@ -133,9 +121,11 @@ class _Session:
         training = Training(self.recipe, settings, loaded)
         if state is not None:
             self._restore(training, state)
+            self._checkpoints = True
         self.listener.begin(settings.epochs, "images" if len(self.recipe.input_shape) == 3 else "examples")
         try:
             self._loop(training, signals)
+            self.listener.busy("drawing the pictures of the run")
             return self._finish(training)
         except Stopped as stop:
             if training.complete:
@@ -212,7 +202,12 @@ class _Session:
             raise Stopped("stopped", signals.received)
 
     def _save(self, training: Training) -> None:
-        self.folder.save_checkpoint(training.state())
+        try:
+            self.folder.save_checkpoint(training.state())
+        except OSError as error:
+            last = f"; the last one stays, to go on from it: {self.again}" if self._checkpoints else ""
+            raise RunError(f"cannot save a checkpoint: {error.filename}: {error.strerror}{last}") from None
+        self._checkpoints = True
         self._saved = time.monotonic()
 
     def _stopped(self, training: Training, number: int) -> Stopped:
@@ -223,9 +218,9 @@ class _Session:
 
     def _finish(self, training: Training) -> dict[str, Any]:
         settings, test = training.settings, training.data.test
-        outputs, sums = _tested(self.recipe, training.model, training.data)
+        outputs, sums = tested(self.recipe, training.model, training.data)
         loss, accuracy = sums.means()
-        predictions = _predictions(self.recipe, outputs)
+        predictions = predicted(self.recipe, outputs)
         run = Finished(
             settings, self.recipe, training.model, training.data, outputs, predictions,
             training.history, training.trace, self.folder,
@@ -251,104 +246,3 @@ class _Session:
 def _where(training: Training) -> str:
     epochs = training.settings.epochs
     return f"epoch {training.epoch + 1} of {epochs}, after batch {training.step} of {training.steps}"
-
-
-def _tested(recipe: Recipe, model: Any, data: Data) -> tuple[NDArray[Any], Sums]:
-    outputs: list[NDArray[Any]] = []
-    sums = Sums()
-    for output, part in answers(recipe, model, data.test):
-        outputs.append(output)
-        sums.add(*part)
-    return np.concatenate(outputs), sums
-
-
-def _predictions(recipe: Recipe, outputs: NDArray[Any]) -> NDArray[Any]:
-    from ..creation import from_numpy
-
-    return recipe.predict(from_numpy(outputs))
-
-
-def load_run(run: str | os.PathLike[str]) -> tuple[Recipe, Settings, Any]:
-    """The recipe, the settings and the trained model of a run folder. Errors: RunError, RecipeError."""
-    folder = RunFolder(run)
-    if not folder.path.is_dir():
-        raise RunError(
-            f"there is no run folder {folder.path}; train first: lectorium train lenet5 --out {folder.path}"
-        )
-    config = folder.read_json(CONFIG)
-    if config is None:
-        raise RunError(f"{folder.path} is not a run folder: it holds no {CONFIG}")
-    fields = {field.name for field in dataclasses.fields(Settings)}
-    if not {"recipe", "data"} <= config.keys():
-        raise RunError(f"{folder.path / CONFIG} names no recipe and data; is it the config of a run?")
-    recipe = get(str(config["recipe"]))
-    settings = recipe.settings(**{k: v for k, v in config.items() if k in fields - {"recipe"}})
-    model = recipe.model()
-    weights = folder.load_weights()
-    check_weights(model, weights, folder.path / MODEL, recipe)
-    model.load_state_dict(weights)
-    return recipe, settings, model.eval()
-
-
-def check_weights(model: Any, weights: Mapping[str, Any], file: Path, recipe: Recipe) -> None:
-    """RunError naming the first few keys in which the weights in a file differ from a model's."""
-    own = {name: list(value.shape) for name, value in model.state_dict().items()}
-    found = {name: list(getattr(value, "shape", [])) for name, value in weights.items()}
-    differing = [
-        *(f"{n} is missing" for n in own if n not in found),
-        *(f"{n} is unexpected" for n in found if n not in own),
-        *(f"{n} is {found[n]}, not {own[n]}" for n in own if n in found and found[n] != own[n]),
-    ]
-    if differing:
-        more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise RunError(f"{file} is not a checkpoint of {recipe.name}: {'; '.join(differing[:3])}{more}")
-
-
-def evaluate(
-    run: str | os.PathLike[str],
-    *,
-    data: str | None = None,
-    limit: int | None = None,
-    listener: Listener | None = None,
-) -> dict[str, Any]:
-    """Tests the model in a run folder on the run's own data, or on another set; the keys of result.json.
-
-    Errors: RunError for a folder without a checkpoint of the recipe, RecipeError for unsuitable data.
-
-    Example:
-        >>> _ = lt.recipes.train("xor-mlp", out="runs/xor", seed=1)
-        >>> lt.recipes.evaluate("runs/xor")["test_accuracy"]
-        1.0
-    """
-    listener = listener or Silent()
-    recipe, settings, model = load_run(run)
-    name = settings.data if data is None else recipe.check_data(data)
-    if limit is None and name == settings.data:
-        limit = settings.limit
-    loaded = recipe.load(name, limit)
-    listener.say(loaded.note)
-    outputs, sums = _tested(recipe, model, loaded)
-    loss, accuracy = sums.means()
-    predictions = _predictions(recipe, outputs)
-    if predictions.ndim == 1:
-        listener.confusion(
-            confusion_counts(loaded.test.targets, predictions, len(loaded.classes)), loaded.classes
-        )
-    result: dict[str, Any] = {
-        "recipe": recipe.name,
-        "data": name,
-        "test_accuracy": accuracy,
-        "test_loss": loss,
-    }
-    result["figure"] = recipe.last_line({**(RunFolder(run).read_json(RESULT) or {}), **result})
-    return result
-
-
-def confusion_counts(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    """How often each class (row) was taken for each (column).
-
-    Example:
-        >>> lt.recipes.session.confusion_counts(np.array([0, 1, 1]), np.array([0, 1, 0]), 2).tolist()
-        [[1, 0], [1, 1]]
-    """
-    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from .. import nn, optim
 from .._core import Tensor
 from ..models import XorMLP
-from .recipe import Data, Defaults, Examples, Listener, Recipe, Settings
+from .listener import Listener
+from .recipe import Data, Defaults, Examples, Recipe, Settings
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)

@@ -285,8 +285,11 @@ impl PyTensor {
         let other = other
             .try_borrow()
             .map_err(|_| PyRuntimeError::new_err("data: a tensor cannot be assigned to itself"))?;
+        // A view laid out anew in place (`transpose_`) stays a view of its base.
+        if !Arc::ptr_eq(self.inner.storage(), other.inner.storage()) {
+            self.base = None;
+        }
         self.inner = other.inner.clone();
-        self.base = None;
         Ok(())
     }
     /// The same memory outside the graph.

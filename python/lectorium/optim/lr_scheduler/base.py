@@ -75,7 +75,8 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"{name}: param 'initial_lr' is not specified in param_groups[{i}], which "
-                    f"last_epoch={last_epoch} needs; load the optimizer's state first, or leave last_epoch out to start anew"
+                    f"last_epoch={last_epoch} needs; load the optimizer's state first, or "
+                    "leave last_epoch out to start anew"
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch

@@ -270,7 +270,7 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """The learning rate along half a cosine from the initial one to ``eta_min`` in ``T_max`` epochs, and back.
+    """The learning rate along half a cosine from the first one to ``eta_min`` in ``T_max`` epochs, and back.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2016), without restarts.
 

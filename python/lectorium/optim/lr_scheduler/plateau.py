@@ -88,8 +88,8 @@ class ReduceLROnPlateau(LRScheduler):
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:
                 raise RuntimeError(
-                    f"ReduceLROnPlateau: the optimizer now has {len(groups)} parameter groups, min_lr was given "
-                    f"for {len(self.min_lrs)}; set scheduler.min_lrs to a list of the right length"
+                    f"ReduceLROnPlateau: the optimizer now has {len(groups)} parameter groups, min_lr was "
+                    f"given for {len(self.min_lrs)}; set scheduler.min_lrs to a list of the right length"
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, lowest in zip(groups, self.min_lrs, strict=True):

@@ -311,6 +311,10 @@ macro_rules! from_output {
     ($(#[$meta:meta])* $name:ident, $op:literal, |$g:ident, $y:ident, $T:ident| $e:expr) => {
         $(#[$meta])*
         pub fn $name(g: &Tensor, y: &Tensor) -> Result<Tensor> {
+            #[cfg(feature = "gpu")]
+            if $op == "relu" && [g, y].iter().any(|t| t.device() == crate::storage::Device::Gpu) {
+                return crate::gpu::binary("relu_grad", g, y);
+            }
             let dtype = grad_type($op, g, y)?;
             let t = compute_type(dtype);
             let kernel: Kernel = for_float_types!($op, t, $T => kernel2!(map2, $T, $T => $T, |_p, $g, $y| $e));

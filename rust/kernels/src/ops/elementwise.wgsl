@@ -23,7 +23,7 @@ var<immediate> p: Params;
 override A_TYPE: u32 = 0u;
 override B_TYPE: u32 = 0u;
 override TYPE: u32 = 0u; // what is computed in and written
-// Binary: 0 add, 1 sub, 2 mul, 3 div. Unary: 0 copy, 1 relu.
+// Binary: 0 add, 1 sub, 2 mul, 3 div, 4 relu_grad. Unary: 0 copy, 1 relu.
 override OP: u32 = 0u;
 
 fn element(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
@@ -65,7 +65,11 @@ fn binary(
     let at = addresses(i);
     let x = a[at.x];
     let y = b[at.y];
-    if TYPE == 0u {
+    if OP == 4u {
+        // On bits, for NaN: nothing flows back where relu's output y is zero (or less).
+        let negative = (y & 0x80000000u) != 0u && (y & 0x7fffffffu) <= 0x7f800000u;
+        result[i] = select(x, 0u, y == 0u || negative);
+    } else if TYPE == 0u {
         let u = as_float(x, A_TYPE);
         let v = as_float(y, B_TYPE);
         var r: f32;

@@ -63,7 +63,7 @@ pub fn level() -> Level {
 
 /// Why `LECTORIUM_SIMD` cannot be obeyed, if it is set and cannot.
 pub fn request_error() -> Option<String> {
-    let word = std::env::var("LECTORIUM_SIMD").ok()?;
+    let word = std::env::var("LECTORIUM_SIMD").ok().filter(|word| !word.is_empty())?;
     let names: Vec<_> = available().into_iter().map(Level::name).collect();
     (!names.contains(&word.as_str()))
         .then(|| format!("LECTORIUM_SIMD={word}: this machine has {}", names.join(", ")))

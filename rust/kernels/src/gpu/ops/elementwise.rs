@@ -63,10 +63,11 @@ fn code(dtype: DType) -> u32 {
     }
 }
 
-/// `add`, `sub`, `mul` or `div` with broadcasting and PyTorch's promotion, in float32, int32 or bool.
+/// `add`, `sub`, `mul` or `div` with broadcasting and PyTorch's promotion, in float32, int32 or bool;
+/// `relu_grad` of a gradient and relu's output in float32.
 pub fn binary(op: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let which =
-        ["add", "sub", "mul", "div"].iter().position(|&name| name == op).ok_or_else(|| unsupported(op))?;
+    let known = ["add", "sub", "mul", "div", "relu_grad"];
+    let which = known.iter().position(|&name| name == op).ok_or_else(|| unsupported(op))?;
     expect_gpu(op, &[("the first one", a), ("the second one", b)])?;
     let ctx = context::get(op)?;
     let mut dtype = a.dtype().promote(b.dtype());
@@ -74,6 +75,13 @@ pub fn binary(op: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         dtype = DType::F32;
     }
     match dtype {
+        other if op == "relu_grad" && (other != DType::F32 || a.dtype() != b.dtype()) => {
+            return Err(unsupported_dtype(
+                op,
+                "float32",
+                if a.dtype() == DType::F32 { b.dtype() } else { a.dtype() },
+            ));
+        }
         DType::F32 | DType::I32 => {}
         DType::Bool if op != "sub" => {}
         // Sums and products of what int32 holds may need int64.

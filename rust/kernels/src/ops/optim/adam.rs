@@ -1,6 +1,6 @@
 //! Adam, AdamW and their AMSGrad variants.
 
-use super::group::{Piece, Real, check_len, group};
+use super::group::{Piece, Real, check_len, decayed, group};
 use crate::error::Result;
 use crate::multiversion;
 use crate::tensor::Tensor;
@@ -56,7 +56,7 @@ impl<T: Real> Factors<T> {
 /// The moments, after which the parameter needs `max(second)` or `second` alone.
 #[inline(always)]
 fn moments<T: Real>(p: T, g: T, m: T, v: T, f: &Factors<T>) -> (T, T, T) {
-    let g = g * f.sign + f.decay * p;
+    let g = decayed(g * f.sign, f.decay, p);
     let gap = g - m;
     let m = if f.far { g - gap * (T::of(1.0) - f.fresh1) } else { m + f.fresh1 * gap };
     let v = v * f.beta2 + f.fresh2 * g * g;

@@ -1,6 +1,6 @@
 //! RMSprop, Adagrad and Adadelta.
 
-use super::group::{Piece, Real, check_len, group};
+use super::group::{Piece, Real, check_len, decayed, group};
 use crate::error::Result;
 use crate::multiversion;
 use crate::tensor::Tensor;
@@ -47,7 +47,7 @@ impl<T: Real> Gradient<T> {
     }
     #[inline(always)]
     fn of(self, g: T, p: T) -> T {
-        g * self.sign + self.decay * p
+        decayed(g * self.sign, self.decay, p)
     }
 }
 

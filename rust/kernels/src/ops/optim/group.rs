@@ -24,6 +24,13 @@ pub(super) trait Real:
     fn is_nan(self) -> bool;
 }
 
+/// `g + decay * p`; without decay just `g`, also where `p` is infinite.
+#[inline(always)]
+pub(super) fn decayed<T: Real>(g: T, decay: T, p: T) -> T {
+    let pull = decay * p;
+    g + if decay == T::default() { T::default() } else { pull }
+}
+
 macro_rules! real {
     ($($t:ty),*) => {$(
         impl Real for $t {

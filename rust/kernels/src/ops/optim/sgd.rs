@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum.
 
-use super::group::{Piece, Real, check_len, group};
+use super::group::{Piece, Real, check_len, decayed, group};
 use crate::error::Result;
 use crate::multiversion;
 use crate::tensor::Tensor;
@@ -18,7 +18,7 @@ pub struct SgdSpec {
 multiversion! {
     fn plain<T: Real>(p: &mut [T], g: &[T], sign: T, decay: T, lr: T) {
         for (p, &g) in p.iter_mut().zip(g) {
-            let g = g * sign + decay * *p;
+            let g = decayed(g * sign, decay, *p);
             *p = *p - lr * g;
         }
     }
@@ -27,7 +27,7 @@ multiversion! {
 multiversion! {
     fn with_momentum<T: Real>(p: &mut [T], g: &[T], buf: &mut [T], sign: T, decay: T, lr: T, momentum: T, fresh: T, nesterov: bool) {
         for ((p, &g), b) in p.iter_mut().zip(g).zip(buf) {
-            let g = g * sign + decay * *p;
+            let g = decayed(g * sign, decay, *p);
             let moved = *b * momentum + fresh * g;
             *b = moved;
             let d = if nesterov { g + momentum * moved } else { moved };
@@ -39,7 +39,7 @@ multiversion! {
 multiversion! {
     fn first_momentum<T: Real>(p: &mut [T], g: &[T], buf: &mut [T], sign: T, decay: T, lr: T, momentum: T, nesterov: bool) {
         for ((p, &g), b) in p.iter_mut().zip(g).zip(buf) {
-            let g = g * sign + decay * *p;
+            let g = decayed(g * sign, decay, *p);
             *b = g;
             let d = if nesterov { g + momentum * g } else { g };
             *p = *p - lr * d;

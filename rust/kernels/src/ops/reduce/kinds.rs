@@ -328,19 +328,19 @@ kind!(/// The mean as float64, whatever the element type. A true division: n tim
 impl<T: Float> Op for WideMean<T> {
     type In = T;
     type Shift = T;
-    type Lane = T;
+    type Lane = f64;
     type Total = f64;
     type Out = f64;
     #[inline(always)]
-    fn start(self) -> T {
-        T::ZERO
+    fn start(self) -> f64 {
+        0.0
     }
     #[inline(always)]
-    fn step(self, lane: T, x: T, _: T) -> T {
-        lane + x
+    fn step(self, lane: f64, x: T, _: T) -> f64 {
+        lane + x.wide()
     }
     #[inline(always)]
-    fn join(self, a: T, b: T) -> T {
+    fn join(self, a: f64, b: f64) -> f64 {
         a + b
     }
     #[inline(always)]
@@ -348,8 +348,8 @@ impl<T: Float> Op for WideMean<T> {
         0.0
     }
     #[inline(always)]
-    fn fold(self, total: f64, lane: T) -> f64 {
-        total + lane.wide()
+    fn fold(self, total: f64, lane: f64) -> f64 {
+        total + lane
     }
     #[inline(always)]
     fn merge(self, a: f64, b: f64) -> f64 {

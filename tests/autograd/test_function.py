@@ -90,7 +90,7 @@ def test_needs_input_grad_tells_what_is_asked_for() -> None:
 
         @staticmethod
         def backward(ctx: Any, g: Any) -> Any:
-            a, b = ctx.saved_tensors
+            _, b = ctx.saved_tensors
             return g * b * 2, None, None
 
     a, b = leaf(1, 2), lt.tensor([3.0, 4.0], dtype=lt.float64)

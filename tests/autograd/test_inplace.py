@@ -203,7 +203,9 @@ def test_a_leaf_that_requires_gradients_refuses_changes_outside_no_grad(change: 
 def test_a_saved_value_that_changed_is_an_error_that_names_the_operation(name: str, program: Any) -> None:
     x = leaf()
     out, _ = program(x * 2, x)
-    with pytest.raises(RuntimeError, match=f"a tensor that {name} needs for its gradient was changed by an in-place"):
+    with pytest.raises(
+        RuntimeError, match=f"a tensor that {name} needs for its gradient was changed by an in-place"
+    ):
         out.sum().backward()
 
 

@@ -122,7 +122,7 @@ class TrainingView:
         table.add_column("true", style="bold", no_wrap=True)
         for name in classes:
             table.add_column(
-                name if len(name) <= 4 else name[:4] + ".", justify="right", no_wrap=True, min_width=4
+                name if len(name) <= 5 else name[:4] + ".", justify="right", no_wrap=True, min_width=4
             )
         table.add_column("right", justify="right", style="dim", no_wrap=True, min_width=8)
         for i, name in enumerate(classes):

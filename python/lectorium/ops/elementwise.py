@@ -317,7 +317,6 @@ isnan = _plain("isnan", "Whether the element is NaN.", "x")
 isinf = _plain("isinf", "Whether the element is infinite.", "x")
 isfinite = _plain("isfinite", "Whether the element is neither NaN nor infinite.", "x")
 signbit = _plain("signbit", "Whether the sign is negative, also of -0.0.", "x")
-digamma = _plain("digamma", "The derivative of ``lgamma``.", "x")
 
 
 @op

@@ -74,6 +74,31 @@ erfinv = _unary(
     lambda k, g, y: k.mul(g, k.mul(k.exp(k.mul(y, y)), 1.0 / _2_OVER_SQRT_PI)),
     "y",
 )
+
+
+def _trigamma(k: Any, x: Any) -> Any:
+    """The derivative of digamma (Abramowitz and Stegun 6.4.7 and 6.4.12), made of differentiable steps."""
+    left = k.lt(x, 0.5)
+    y = k.where(left, k.sub(1.0, x), x)
+    total: Any = None
+    for i in range(10):
+        shifted = k.add(y, float(i))
+        term = k.reciprocal(k.mul(shifted, shifted))
+        total = term if total is None else k.add(total, term)
+    r = k.reciprocal(k.add(y, 10.0))
+    square = k.mul(r, r)
+    series: Any = 5.0 / 66.0
+    for coefficient in (-1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 1.0 / 6.0):
+        series = k.add(k.mul(square, series), coefficient)
+    tail = k.mul(r, k.add(k.mul(k.add(k.mul(r, series), 0.5), r), 1.0))
+    right = k.add(total, tail)
+    # The reflection's sine only where it is used: elsewhere it may be 0.
+    sine = k.where(left, k.sin(k.mul(x, math.pi)), 1.0)
+    mirrored = k.sub(k.mul(k.reciprocal(k.mul(sine, sine)), math.pi**2), right)
+    return k.where(left, mirrored, right)
+
+
+digamma = _unary("digamma", "The derivative of ``lgamma``.", lambda k, g, x: k.mul(g, _trigamma(k, x)))
 lgamma = _unary("lgamma", "``log |gamma(x)|``.", lambda k, g, x: k.mul(g, k.digamma(x)))
 logit = _unary("logit", "``log(x / (1 - x))``.", lambda k, g, x: k.div(g, k.mul(x, k.sub(1.0, x))))
 floor = _unary("floor", "The largest integer not above x.", lambda k, g: k.mul(g, 0.0), "")

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 pub const ALIGN: usize = 64;
 /// Below this the system's allocator is as fast as a free list.
@@ -50,8 +50,9 @@ unsafe impl Send for Free {}
 static POOL: AtomicPtr<Mutex<Free>> = AtomicPtr::new(std::ptr::null_mut());
 
 fn pool() -> MutexGuard<'static, Free> {
-    let mut p = POOL.load(Relaxed);
+    let mut p = POOL.load(std::sync::atomic::Ordering::Acquire);
     if p.is_null() {
+        crate::parallel::install_fork_guard();
         let fresh = Box::into_raw(Box::new(Mutex::new(Free::default())));
         p = match POOL.compare_exchange(
             std::ptr::null_mut(),
@@ -116,7 +117,10 @@ pub fn allocate(op: &'static str, bytes: usize) -> Result<Block> {
     }
     let size = size_class(bytes);
     let now = IN_USE.fetch_add(size, Relaxed) + size;
-    PEAK.fetch_max(now, Relaxed);
+    let served = |ptr| {
+        PEAK.fetch_max(now, Relaxed);
+        Ok(Block { ptr, size })
+    };
     if size > SMALL {
         let mut free = pool();
         // The youngest block of the class: its pages are the likeliest to be in the cache.
@@ -124,7 +128,7 @@ pub fn allocate(op: &'static str, bytes: usize) -> Result<Block> {
             let (_, ptr) = free.blocks.remove(i);
             free.bytes -= size;
             HITS.fetch_add(1, Relaxed);
-            return Ok(Block { ptr, size });
+            return served(ptr);
         }
         MISSES.fetch_add(1, Relaxed);
     }
@@ -133,7 +137,7 @@ pub fn allocate(op: &'static str, bytes: usize) -> Result<Block> {
         system_alloc(size)
     });
     match ptr {
-        Some(ptr) => Ok(Block { ptr, size }),
+        Some(ptr) => served(ptr),
         None => {
             IN_USE.fetch_sub(size, Relaxed);
             Err(failed())
@@ -147,7 +151,7 @@ fn block_layout(size: usize) -> Layout {
 }
 
 fn system_alloc(size: usize) -> Option<NonNull<u8>> {
-    if !fits_the_machine(size) {
+    if size >= LARGE && IN_USE.load(Relaxed) > machine() {
         return None;
     }
     // SAFETY: the layout has a non-zero size.
@@ -160,22 +164,39 @@ fn system_alloc(size: usize) -> Option<NonNull<u8>> {
     Some(ptr)
 }
 
-/// Linux promises memory it does not have and then kills the process: refuse what exceeds the
-/// machine's memory, so that a typing error in a shape is an exception.
-fn fits_the_machine(size: usize) -> bool {
-    if size < 1 << 30 {
-        return true;
-    }
+/// From here on a request is held against what the machine has.
+const LARGE: usize = 1 << 30;
+
+/// The memory of the machine, or of the container. Linux promises what it does not have and then
+/// kills the process: more than this is refused, so that a typing error in a shape is an exception.
+fn machine() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
     #[cfg(target_os = "linux")]
-    {
-        // SAFETY: plain queries.
-        let total = unsafe {
-            libc::sysconf(libc::_SC_PHYS_PAGES) as usize * libc::sysconf(libc::_SC_PAGESIZE) as usize
+    return *BYTES.get_or_init(|| {
+        // SAFETY: an all-zero sysinfo is valid; the call fills it in.
+        let (failed, info) = unsafe {
+            let mut info: libc::sysinfo = std::mem::zeroed();
+            (libc::sysinfo(&mut info) != 0, info)
         };
-        return total == 0 || IN_USE.load(Relaxed) <= total;
-    }
+        let units = (info.totalram as usize).saturating_add(info.totalswap as usize);
+        let all = if failed || units == 0 { usize::MAX } else { units.saturating_mul(info.mem_unit as usize) };
+        // The limit of either version of control groups; the word "max" is none.
+        ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+            .iter()
+            .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
+            .fold(all, usize::min)
+    });
     #[allow(unreachable_code)]
-    true
+    *BYTES.get_or_init(|| usize::MAX)
+}
+
+/// A memory error of `op` unless a plain list of so many bytes is within reason: where the system
+/// allocator fails, a list ends the process.
+pub(crate) fn expect_room(op: &'static str, bytes: usize) -> Result<()> {
+    if bytes < LARGE || IN_USE.load(Relaxed).saturating_add(bytes) <= machine() {
+        return Ok(());
+    }
+    Err(Error::memory(op, format!("could not allocate {bytes} bytes")))
 }
 
 fn system_free(ptr: NonNull<u8>, size: usize) {

@@ -92,6 +92,7 @@ impl Shared {
 }
 
 struct Pool {
+    /// Workers asked for; the system may have given fewer.
     workers: usize,
     shared: Arc<Shared>,
 }
@@ -158,15 +159,16 @@ impl Pool {
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
         });
-        let mut started = 0;
         for i in 0..workers {
             let theirs = Arc::clone(&shared);
             let spawned =
                 std::thread::Builder::new().name(format!("lectorium-{i}")).spawn(move || worker(theirs));
-            // A system out of threads gets fewer workers, not an abort.
-            started += spawned.is_ok() as usize;
+            // A system out of threads gets fewer workers, not an abort, and is not asked again.
+            if spawned.is_err() {
+                break;
+            }
         }
-        Pool { workers: started, shared }
+        Pool { workers, shared }
     }
 
     fn run(&self, job: &Job) {
@@ -203,7 +205,7 @@ impl Drop for Pool {
 }
 
 /// In a forked child the workers are gone and locks may be held for ever: leak both, start anew.
-fn install_fork_guard() {
+pub(crate) fn install_fork_guard() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         #[cfg(unix)]

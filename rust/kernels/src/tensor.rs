@@ -4,6 +4,7 @@ use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, Result};
 use crate::layout::{Layout, checked_numel};
 use crate::storage::{Device, Storage};
+use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -54,8 +55,16 @@ impl Tensor {
         layout: Layout,
         dtype: DType,
     ) -> Result<Tensor> {
-        let (lo, hi) = layout.extent();
-        if layout.numel() > 0 && (lo < 0 || hi as usize * dtype.size() > storage.len()) {
+        let inside = || {
+            let (mut lo, mut hi) = (layout.offset() as i128, layout.offset() as i128);
+            for (&d, &s) in layout.shape().iter().zip(layout.strides()) {
+                // Hostile strides overflow anything narrower; what overflows this lies outside too.
+                let reach = (d as i128 - 1).checked_mul(s as i128)?;
+                if reach < 0 { lo = lo.checked_add(reach)? } else { hi = hi.checked_add(reach)? }
+            }
+            Some(lo >= 0 && hi < (storage.len() / dtype.size()) as i128)
+        };
+        if !layout.shape().contains(&0) && inside() != Some(true) {
             return Err(Error::shape(
                 op,
                 format!(
@@ -116,6 +125,31 @@ impl Tensor {
         debug_assert_eq!(T::DTYPE, self.dtype);
         // SAFETY: the offset is within the storage, or the tensor is empty and never read.
         unsafe { self.storage.ptr().cast::<T>().add(self.layout.offset()) }
+    }
+
+    /// The addresses from its lowest element to its highest; none where there is no element.
+    fn span(&self) -> Range<usize> {
+        if self.numel() == 0 {
+            return 0..0;
+        }
+        let (lo, hi) = self.layout.extent();
+        let (base, size) = (self.storage.ptr() as usize, self.dtype.size() as isize);
+        base.wrapping_add_signed(lo * size)..base.wrapping_add_signed(hi * size)
+    }
+
+    /// Whether the two may share memory: by address, since two storages may be lent the same memory.
+    pub fn overlaps(&self, other: &Tensor) -> bool {
+        let (a, b) = (self.span(), other.span());
+        a.start < b.end && b.start < a.end
+    }
+
+    /// Whether every element lies exactly where the other's does.
+    pub fn coincides(&self, other: &Tensor) -> bool {
+        let first = |t: &Tensor| t.storage.ptr().wrapping_add(t.layout.offset() * t.dtype.size());
+        self.dtype == other.dtype
+            && self.shape() == other.shape()
+            && self.strides() == other.strides()
+            && first(self) == first(other)
     }
 
     /// The elements of a contiguous tensor.

@@ -35,24 +35,36 @@ pub struct Number(pub Scalar);
 impl<'a, 'py> FromPyObject<'a, 'py> for Number {
     type Error = PyErr;
     fn extract(obj: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Some(n) = Number::plain(obj)? {
+            return Ok(n);
+        }
+        // NumPy scalars and 0-dim tensors know themselves as Python numbers.
+        if obj.hasattr("item")? && (obj.hasattr("ndim")? && obj.getattr("ndim")?.extract::<usize>()? == 0) {
+            // Not asked again: an object may answer with itself.
+            if let Some(n) = Number::plain(obj.call_method0("item")?.as_borrowed())? {
+                return Ok(n);
+            }
+        }
+        Err(expected(&obj, "a number"))
+    }
+}
+
+impl Number {
+    /// Python's own numbers.
+    fn plain(obj: Borrowed<'_, '_, PyAny>) -> PyResult<Option<Number>> {
         if let Ok(f) = obj.cast::<PyFloat>() {
-            return Ok(Number(Scalar::Float(f.value())));
+            return Ok(Some(Number(Scalar::Float(f.value()))));
         }
         if let Ok(b) = obj.cast::<PyBool>() {
-            return Ok(Number(Scalar::Bool(b.is_true())));
+            return Ok(Some(Number(Scalar::Bool(b.is_true()))));
         }
         if obj.cast::<PyInt>().is_ok() {
             let value: i64 = obj.extract().map_err(|_| {
                 PyOverflowError::new_err(format!("the integer {} does not fit in int64", *obj))
             })?;
-            return Ok(Number(Scalar::Int(value)));
+            return Ok(Some(Number(Scalar::Int(value))));
         }
-        // NumPy scalars and 0-dim tensors know themselves as Python numbers.
-        if obj.hasattr("item")? && (obj.hasattr("ndim")? && obj.getattr("ndim")?.extract::<usize>()? == 0) {
-            let item = obj.call_method0("item")?;
-            return Number::extract(item.as_borrowed());
-        }
-        Err(expected(&obj, "a number"))
+        Ok(None)
     }
 }
 
@@ -150,6 +162,11 @@ pub fn sizes(op: &'static str, shape: &[i64]) -> PyResult<Vec<usize>> {
             })
         })
         .collect()
+}
+
+/// How many elements that makes.
+pub fn volume(size: &[usize]) -> usize {
+    size.iter().fold(1usize, |n, &d| n.saturating_mul(d))
 }
 
 /// What kernels take of a list of tensors.

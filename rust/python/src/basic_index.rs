@@ -3,7 +3,7 @@
 use crate::args::T;
 use crate::tensor::{Meta, PyTensor};
 use crate::view::{View, view};
-use lectorium::{Layout, Tensor, ops};
+use lectorium::{Dims, Error, Layout, Tensor, ops};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PySlice, PyTuple};
@@ -19,15 +19,25 @@ enum Step {
 #[pyclass(frozen, name = "BasicIndex", module = "lectorium._core")]
 pub struct BasicIndex {
     steps: Vec<Step>,
+    /// What the steps were checked against.
+    shape: Dims,
 }
 
 impl BasicIndex {
-    fn apply(&self, layout: &Layout) -> Layout {
-        self.steps.iter().fold(layout.clone(), |l, step| match *step {
+    fn apply(&self, layout: &Layout) -> Result<Layout, Error> {
+        if layout.shape() != self.shape.as_slice() {
+            let text = format!(
+                "the index was made for shape {:?}, not for {:?}",
+                self.shape.as_slice(),
+                layout.shape()
+            );
+            return Err(Error::shape("index", text));
+        }
+        Ok(self.steps.iter().fold(layout.clone(), |l, step| match *step {
             Step::Select(axis, i) => l.select(axis, i),
             Step::Slice(axis, start, len, by) => l.slice(axis, start, len, by),
             Step::Unsqueeze(axis) => l.unsqueeze(axis),
-        })
+        }))
     }
 }
 
@@ -149,7 +159,7 @@ pub fn parse_index<'py>(
             source += 1;
         }
     }
-    Ok((BasicIndex { steps }, any.then_some(advanced)))
+    Ok((BasicIndex { steps, shape: inner.shape().into() }, any.then_some(advanced)))
 }
 
 /// First index, length and step. Negative steps are allowed: they are views too.
@@ -161,7 +171,7 @@ fn slice_parts(slice: &Bound<'_, PySlice>, size: usize) -> PyResult<(usize, usiz
 /// The view that a basic index selects.
 #[pyfunction]
 pub fn basic_index<'py>(x: &Bound<'py, PyTensor>, index: &Bound<'py, BasicIndex>) -> View<'py> {
-    view(x, |t| Ok(index.get().apply(t.layout())))
+    view(x, |t| index.get().apply(t.layout()))
 }
 
 /// Zeros of the shape of `meta` with `g` at the place that the index selects.
@@ -175,7 +185,7 @@ pub fn basic_index_grad<'py>(
     let (shape, index) = (&meta.get().shape, index.get());
     crate::door::run1(py, shape.iter().product(), || {
         let out = Tensor::zeros("index", shape, g.0.dtype())?;
-        ops::copy::copy_into("index", &out.with_layout(index.apply(out.layout())), &g.0)?;
+        ops::copy::copy_into("index", &out.with_layout(index.apply(out.layout())?), &g.0)?;
         Ok(out)
     })
 }
@@ -186,7 +196,7 @@ pub fn basic_index_put<'py>(py: Python<'py>, x: T, src: T, index: &Bound<'py, Ba
     let index = index.get();
     crate::door::run1(py, x.0.numel(), || {
         let out = ops::copy::clone("index", &x.0)?;
-        ops::copy::copy_into("index", &out.with_layout(index.apply(out.layout())), &src.0)?;
+        ops::copy::copy_into("index", &out.with_layout(index.apply(out.layout())?), &src.0)?;
         Ok(out)
     })
 }

@@ -1,6 +1,6 @@
 //! Elementwise functions, activations, copies and creation.
 
-use crate::args::{Arg, D, Number, T, sizes};
+use crate::args::{Arg, D, Number, T, sizes, volume};
 use crate::door::run1;
 use crate::dtype::{self, PyDType};
 use crate::error::to_python;
@@ -154,14 +154,17 @@ fn fill_into(py: Python<'_>, dst: T, value: Number) -> PyResult<()> {
 #[pyfunction]
 fn empty<'py>(py: Python<'py>, size: Vec<i64>, dtype: D) -> Out<'py> {
     let size = sizes("empty", &size)?;
+    // A bool is a byte of 0 or 1: what happened to lie there is neither.
+    if dtype.0 == lectorium::DType::Bool {
+        return run1(py, volume(&size), || Tensor::zeros("empty", &size, dtype.0));
+    }
     run1(py, 0, || Tensor::empty("empty", &size, dtype.0))
 }
 
 #[pyfunction]
 fn full<'py>(py: Python<'py>, size: Vec<i64>, value: Number, dtype: D) -> Out<'py> {
     let size = sizes("full", &size)?;
-    let work = size.iter().fold(1usize, |n, &d| n.saturating_mul(d));
-    run1(py, work, || copy::full("full", &size, value.0, dtype.0))
+    run1(py, volume(&size), || copy::full("full", &size, value.0, dtype.0))
 }
 
 #[pyfunction]

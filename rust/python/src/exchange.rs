@@ -47,9 +47,16 @@ pub fn from_array_interface<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'p
         _ => None,
     };
     let size = dtype.size() as isize;
+    if lectorium::layout::checked_numel("from_numpy", &shape).map_err(fail)? == 0 {
+        return PyTensor::wrap(py, Tensor::empty("from_numpy", &shape, dtype).map_err(fail)?);
+    }
     let layout = match strides {
         None => Layout::contiguous(&shape),
         Some(bytes) => {
+            if bytes.len() != shape.len() {
+                let text = format!("{} sizes but {} strides", shape.len(), bytes.len());
+                return Err(fail(Error::value("from_numpy", text)));
+            }
             if bytes.iter().zip(&shape).any(|(s, &d)| d > 1 && s % size != 0) {
                 return Err(fail(Error::value(
                     "from_numpy",
@@ -60,7 +67,7 @@ pub fn from_array_interface<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'p
             Layout::new(shape.as_slice().into(), strides, 0)
         }
     };
-    if address % dtype.size() != 0 && layout.numel() > 0 {
+    if address % dtype.size() != 0 {
         return Err(fail(Error::value(
             "from_numpy",
             "the array's memory is not aligned to its element size; use array.copy()",
@@ -70,7 +77,7 @@ pub fn from_array_interface<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     let (lo, hi) = layout.extent();
     let layout = Layout::new(layout.shape().into(), layout.strides().into(), (-lo) as usize);
     let start = (address as isize + lo * size) as usize as *mut u8;
-    let len = if layout.numel() == 0 { 0 } else { ((hi - lo) * size) as usize };
+    let len = ((hi - lo) * size) as usize;
     let owner: Py<PyAny> = array.clone().unbind();
     // SAFETY: the array's own description of its memory; the array lives as long as the storage.
     let storage = unsafe { Storage::foreign(start, len, !readonly, Box::new(owner)) };

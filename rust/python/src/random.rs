@@ -1,6 +1,6 @@
 //! Random numbers.
 
-use crate::args::{D, T, sizes};
+use crate::args::{D, T, sizes, volume};
 use crate::door::run1;
 use crate::tensor::PyTensor;
 use lectorium::ops::random::{self, Generator};
@@ -35,10 +35,6 @@ impl PyGenerator {
     fn _reserve_dropout(&self, numel: usize) -> (u64, u64) {
         self.0.reserve(random::dropout_offset_blocks(numel))
     }
-}
-
-fn volume(size: &[usize]) -> usize {
-    size.iter().fold(1usize, |n, &d| n.saturating_mul(d))
 }
 
 #[pyfunction]

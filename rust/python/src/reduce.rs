@@ -1,6 +1,6 @@
 //! Reductions, scans, softmax, normalisation and losses.
 
-use crate::args::{Axes, D, T, sizes};
+use crate::args::{Axes, D, T, sizes, volume};
 use crate::door::{run, run1, run2, run3};
 use crate::tensor::{Meta, PyTensor};
 use lectorium::ops::loss::{self, Reduction};
@@ -358,7 +358,7 @@ fn zeros_of<'py>(py: Python<'py>, meta: &Bound<'py, Meta>) -> Out<'py> {
 #[pyfunction]
 fn zeros<'py>(py: Python<'py>, size: Vec<i64>, dtype: D) -> Out<'py> {
     let size = sizes("zeros", &size)?;
-    run1(py, size.iter().fold(1usize, |n, &d| n.saturating_mul(d)), || Tensor::zeros("zeros", &size, dtype.0))
+    run1(py, volume(&size), || Tensor::zeros("zeros", &size, dtype.0))
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

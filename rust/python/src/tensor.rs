@@ -208,31 +208,34 @@ impl PyTensor {
         self.grad.as_ref().map(|g| g.clone_ref(py))
     }
     #[setter]
-    fn set_grad(&mut self, py: Python<'_>, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn set_grad(slf: &Bound<'_, Self>, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(value) = &value {
             let Ok(g) = value.cast::<PyTensor>() else {
                 return Err(PyTypeError::new_err("grad: expected a Tensor or None"));
             };
-            let g = g
-                .try_borrow()
-                .map_err(|_| PyRuntimeError::new_err("grad: a tensor cannot be its own gradient"))?;
-            if g.inner.shape() != self.inner.shape() {
+            if g.is(slf) {
+                return Err(PyRuntimeError::new_err("grad: a tensor cannot be its own gradient"));
+            }
+            let (this, g) = (slf.try_borrow()?, g.try_borrow()?);
+            if g.inner.shape() != this.inner.shape() {
                 let text = format!(
                     "grad: the tensor has shape {:?}, the gradient assigned has {:?}",
-                    self.inner.shape(),
+                    this.inner.shape(),
                     g.inner.shape()
                 );
-                return Err(PyErr::from_type(crate::error::shape_error(py)?.clone(), text));
+                return Err(PyErr::from_type(crate::error::shape_error(slf.py())?.clone(), text));
             }
-            if g.inner.dtype() != self.inner.dtype() {
+            if g.inner.dtype() != this.inner.dtype() {
                 return Err(PyTypeError::new_err(format!(
                     "grad: the tensor is {}, the gradient assigned is {}",
-                    self.inner.dtype(),
+                    this.inner.dtype(),
                     g.inner.dtype()
                 )));
             }
         }
-        self.grad = value.map(Bound::unbind);
+        // Dropped with no borrow open: the destructor of a subclass may look at this tensor. So below.
+        let old = std::mem::replace(&mut slf.try_borrow_mut()?.grad, value.map(Bound::unbind));
+        drop(old);
         Ok(())
     }
     #[getter]
@@ -240,8 +243,10 @@ impl PyTensor {
         self.hooks.as_ref().map(|h| h.clone_ref(py))
     }
     #[setter(_hooks)]
-    fn set_hooks(&mut self, value: Option<Py<PyAny>>) {
-        self.hooks = value;
+    fn set_hooks(slf: &Bound<'_, Self>, value: Option<Py<PyAny>>) -> PyResult<()> {
+        let old = std::mem::replace(&mut slf.try_borrow_mut()?.hooks, value);
+        drop(old);
+        Ok(())
     }
     #[getter]
     fn _node(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -266,30 +271,38 @@ impl PyTensor {
 
     /// Makes this the output `output_nr` of `node` (None: a leaf that needs no gradient).
     #[pyo3(signature = (node, output_nr=0))]
-    fn _set_node(&mut self, py: Python<'_>, node: Option<Py<PyAny>>, output_nr: usize) {
-        self.requires_grad = node.is_some();
-        self.node = node;
-        self.output_nr = output_nr;
-        if let Some(base) = &self.base {
-            self.base_epoch = base.borrow(py).epoch;
+    fn _set_node(slf: &Bound<'_, Self>, node: Option<Py<PyAny>>, output_nr: usize) -> PyResult<()> {
+        let mut guard = slf.try_borrow_mut()?;
+        let this = &mut *guard;
+        this.requires_grad = node.is_some();
+        this.output_nr = output_nr;
+        if let Some(base) = &this.base {
+            this.base_epoch = base.borrow(slf.py()).epoch;
         }
+        let old = std::mem::replace(&mut this.node, node);
+        drop(guard);
+        drop(old);
+        Ok(())
     }
     /// As `_set_node` after an in-place change: every view of this tensor makes its node anew.
     #[pyo3(signature = (node, output_nr=0))]
-    fn _rebase(&mut self, py: Python<'_>, node: Option<Py<PyAny>>, output_nr: usize) {
-        self._set_node(py, node, output_nr);
-        self.epoch += 1;
+    fn _rebase(slf: &Bound<'_, Self>, node: Option<Py<PyAny>>, output_nr: usize) -> PyResult<()> {
+        slf.try_borrow_mut()?.epoch += 1;
+        PyTensor::_set_node(slf, node, output_nr)
     }
     /// Points this tensor at the memory of `other` (`.data = other`).
-    fn _set_data(&mut self, other: &Bound<'_, PyTensor>) -> PyResult<()> {
-        let other = other
-            .try_borrow()
-            .map_err(|_| PyRuntimeError::new_err("data: a tensor cannot be assigned to itself"))?;
-        // A view laid out anew in place (`transpose_`) stays a view of its base.
-        if !Arc::ptr_eq(self.inner.storage(), other.inner.storage()) {
-            self.base = None;
+    fn _set_data(slf: &Bound<'_, Self>, other: &Bound<'_, PyTensor>) -> PyResult<()> {
+        if other.is(slf) {
+            return Err(PyRuntimeError::new_err("data: a tensor cannot be assigned to itself"));
         }
-        self.inner = other.inner.clone();
+        let inner = other.try_borrow()?.inner.clone();
+        let mut this = slf.try_borrow_mut()?;
+        // A view laid out anew in place (`transpose_`) stays a view of its base.
+        let same = Arc::ptr_eq(this.inner.storage(), inner.storage());
+        let base = if same { None } else { this.base.take() };
+        let old = (std::mem::replace(&mut this.inner, inner), base);
+        drop(this);
+        drop(old);
         Ok(())
     }
     /// The same memory outside the graph.
@@ -320,18 +333,23 @@ impl PyTensor {
         number(py, scalar_at(&self.host(py)?, 0))
     }
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // One call a level: the stack ends somewhere.
+        if self.inner.ndim() > 1000 {
+            let text = format!("tolist: {} axes are too many to nest", self.inner.ndim());
+            return Err(PyValueError::new_err(text));
+        }
         nested(py, &self.host(py)?, 0, 0)
     }
     /// The element at a flat row-major index, without a tensor in between (for repr).
     fn _at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
         let host = self.host(py)?;
+        if index >= host.numel() {
+            return Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} is out of range")));
+        }
         let (mut rest, mut offset) = (index, 0isize);
         for axis in (0..host.ndim()).rev() {
             offset += (rest % host.shape()[axis]) as isize * host.strides()[axis];
             rest /= host.shape()[axis];
-        }
-        if rest != 0 || host.numel() == 0 {
-            return Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} is out of range")));
         }
         number(py, scalar_at(&host, offset))
     }

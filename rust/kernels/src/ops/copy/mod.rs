@@ -9,7 +9,6 @@ use crate::for_all_types;
 use crate::ops::elementwise::engine::{self, Arg, Cost, Params};
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
-use std::sync::Arc;
 
 /// Writes `src`, broadcast and cast, into `dst` in place. Bumps no version: the caller does.
 pub fn copy_into(op: &'static str, dst: &Tensor, src: &Tensor) -> Result<()> {
@@ -34,17 +33,15 @@ pub fn copy_into(op: &'static str, dst: &Tensor, src: &Tensor) -> Result<()> {
         )?;
         return Ok(());
     }
-    if Arc::ptr_eq(dst.storage(), src.storage()) {
-        if dst.layout() == &from {
+    let src = src.with_layout(from);
+    if dst.overlaps(&src) {
+        if dst.coincides(&src) {
             return Ok(());
         }
-        let ((lo, hi), (dst_lo, dst_hi)) = (from.extent(), dst.layout().extent());
-        if lo < dst_hi && dst_lo < hi {
-            // Overlapping memory (a shifted view of itself) goes through a copy.
-            return copy_into(op, dst, &clone(op, &src.with_layout(from))?);
-        }
+        // Overlapping memory (a shifted view of itself) goes through a copy.
+        return copy_into(op, dst, &clone(op, &src)?);
     }
-    strided::copy(dst, &src.with_layout(from));
+    strided::copy(dst, &src);
     Ok(())
 }
 

@@ -15,7 +15,6 @@ use crate::parallel::{GRAIN, for_ranges};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
 
 /// Numbers that a kernel takes besides its operands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -156,7 +155,7 @@ pub(crate) fn run(
             (None, Arg::Tensor(t)) => {
                 let mut lane = strided_lane(t, t.layout().broadcast_to(op, &shape)?.strides().into());
                 let over = k == 0 && cost == Cost::Over;
-                lane.alias = out.is_some() && !over && Arc::ptr_eq(t.storage(), result.storage());
+                lane.alias = out.is_some() && !over && t.overlaps(&result);
                 lane
             }
             (None, Arg::Scalar(word, size)) => {
@@ -240,8 +239,7 @@ fn check_out(op: &'static str, out: &Tensor, shape: &[usize]) -> Result<()> {
 fn needs_detour(args: &[Arg], out: &Tensor) -> bool {
     args.iter().any(|arg| match arg {
         Arg::Tensor(t) => {
-            Arc::ptr_eq(t.storage(), out.storage())
-                && (t.layout() != out.layout() || t.dtype() != out.dtype())
+            t.overlaps(out) && !t.coincides(out)
         }
         Arg::Scalar(..) => false,
     })

@@ -417,7 +417,7 @@ pub fn index_put(dst: &Tensor, indices: &[Option<&Tensor>], value: &Tensor, accu
 
 fn put(op: &'static str, dst: &Tensor, plan: &Plan, value: &Tensor, accumulate: bool) -> Result<()> {
     let mut value = copy::cast(op, value, dst.dtype())?;
-    if std::sync::Arc::ptr_eq(value.storage(), dst.storage()) {
+    if value.overlaps(dst) {
         value = copy::clone(op, &value)?;
     }
     combine(op, dst, plan, &value, accumulate)?;

@@ -4,6 +4,7 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::for_compute_types;
 use crate::layout::{Dims, checked_numel};
+use crate::memory::expect_room;
 use crate::ops::copy;
 use crate::ops::index::{Accumulate, for_width, raw};
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
@@ -76,7 +77,7 @@ fn maps(op: &'static str, shape: &[usize], pads: &[isize], mode: PadMode) -> Res
             }
             _ => {}
         }
-        checked_numel(op, &[total as usize])?;
+        expect_room(op, checked_numel(op, &[total as usize])? * size_of::<usize>())?;
         let source = |i: isize| -> usize {
             let j = i - left;
             (match mode {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -22,6 +23,12 @@ _ALWAYS: dict[str, object] = {"deadline": None, "suppress_health_check": [Health
 settings.register_profile("local", max_examples=40, **_ALWAYS)
 settings.register_profile("ci", max_examples=40, derandomize=True, **_ALWAYS)
 settings.load_profile("ci" if IN_CI else "local")
+
+
+# Started in the background of a shell, a process ignores Ctrl-C and so do its children: the tests that
+# send one need Python's own handler.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

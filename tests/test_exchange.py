@@ -358,3 +358,15 @@ def test_an_error_of_the_producer_reaches_the_caller() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(BufferError, match="require gradient"):
         lt.from_dlpack(torch.zeros(2, requires_grad=True))
+
+
+def test_memory_of_the_gpu_is_not_shared() -> None:
+    if not lt.gpu.is_available():
+        pytest.skip("no GPU: neither a card nor a software Vulkan driver was found")
+    t = lt.ones(2).to("gpu")
+    for ask in (t.__dlpack__, t.__dlpack_device__, lambda: lt.from_dlpack(t), lambda: np.from_dlpack(t)):
+        with pytest.raises(BufferError, match=r'move the tensor with \.to\("cpu"\) first'):
+            ask()
+    assert lt.from_dlpack(lt.ones(2), device="gpu").is_gpu
+    with pytest.raises(ValueError, match="needs a copy"):
+        lt.from_dlpack(lt.ones(2), device="gpu", copy=False)

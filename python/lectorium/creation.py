@@ -63,8 +63,8 @@ def tensor(
         made = _core.clone(from_numpy(data))
     elif isinstance(data, (bool, int, float)):
         made = _core.full([], data, dtype or _natural(data))
-    elif isinstance(data, (list, tuple)):
-        made = _from_nested(cast("list[Any]", data), dtype)
+    elif isinstance(data, (list, tuple, range)):
+        made = _from_nested(list(cast("list[Any]", data)), dtype)
     elif hasattr(data, "__dlpack__"):
         made = _core.clone(_core.from_dlpack(data))
     else:
@@ -281,8 +281,13 @@ def arange(
     if end is None:
         start, end = 0, start
     if dtype is None:
-        dtype = get_default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else _core.int64
+        dtype = get_default_dtype() if any(_is_float(v) for v in (start, end, step)) else _core.int64
     return finish(_core.arange(start, end, step, dtype), device, requires_grad)
+
+
+def _is_float(number: Any) -> bool:
+    # NumPy's float32 is no Python float, but no index either.
+    return number.dtype.is_floating_point if isinstance(number, Tensor) else not hasattr(number, "__index__")
 
 
 def linspace(

@@ -338,3 +338,18 @@ def test_empty_tensors_run_backward() -> None:
     x = lt.zeros(0, 3, requires_grad=True)
     (x * 2).sum().backward()
     assert x.grad.shape == (0, 3)
+
+
+def test_gradients_add_up_on_the_gpu() -> None:
+    if not lt.gpu.is_available():
+        pytest.skip("no GPU: neither a card nor a software Vulkan driver was found")
+    a, b = lt.ones(3).to("gpu").requires_grad_(), lt.ones(3).to("gpu").requires_grad_()
+    for _ in range(2):
+        (a + b).relu().sum().backward()
+    assert a.grad.to("cpu").tolist() == [2, 2, 2]
+    assert b.grad.to("cpu").tolist() == [2, 2, 2]
+    x = lt.ones(3, requires_grad=True)
+    (x.to("gpu") * 3).sum().backward()
+    assert x.grad.tolist() == [3, 3, 3]
+    with pytest.raises(RuntimeError, match="no GPU kernel yet"):
+        (a * 2).mul_(3)

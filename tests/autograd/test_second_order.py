@@ -87,7 +87,14 @@ case("log_softmax", lambda x: o.log_softmax(x, 0), M)
 case("softmax_grad", lambda g, x: o.softmax_grad(g, x.softmax(1), 1), M, M)
 case("log_softmax_grad", lambda g, x: o.log_softmax_grad(g, x.log_softmax(1), 1), M, M)
 
-for a, b in [((3, 4), (4, 2)), ((4,), (4,)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((2, 3, 4), (4, 2)), ((1, 3, 4), (3, 4, 2))]:
+for a, b in [
+    ((3, 4), (4, 2)),
+    ((4,), (4,)),
+    ((4,), (2, 4, 3)),
+    ((2, 3, 4), (4,)),
+    ((2, 3, 4), (4, 2)),
+    ((1, 3, 4), (3, 4, 2)),
+]:
     case("matmul", o.matmul, a, b)
 case("linear", o.linear, (2, 3, 4), (5, 4), (5,))
 case("linear", lambda x, w: o.linear(x, w, None), (4,), (5, 4))
@@ -103,7 +110,11 @@ case("narrow", lambda x: o.narrow(x, 1, 1, 2) ** 2, M)
 case("as_strided", lambda x: o.as_strided(x, [2, 2], [1, 1], 1) ** 2, (4,))
 case("as_strided_scatter_add", lambda x: o.as_strided_scatter_add(x, 6, 1, [1, 1]) ** 2, (2, 2))
 case("diagonal", lambda x: o.diagonal(x, 1) ** 2, M)
-case("diagonal_grad", lambda g: o.diagonal_grad(g, lt._core.meta(lt.zeros(3, 4, dtype=lt.float64)), 0, 0, 1) ** 2, (3,))
+case(
+    "diagonal_grad",
+    lambda g: o.diagonal_grad(g, lt._core.meta(lt.zeros(3, 4, dtype=lt.float64)), 0, 0, 1) ** 2,
+    (3,),
+)
 case("unfold", lambda x: o.unfold(x, 0, 3, 1) ** 2, (5,))
 case("basic_index", lambda x: x[1:, ::2] ** 2 + x[0, 0], M)
 case("basic_index", lambda x: x[None, ..., 1] ** 2, M)
@@ -140,7 +151,13 @@ case("adaptive_max_pool2d", lambda x: o.adaptive_max_pool2d(x, [2, 3])[0] ** 2, 
 case("batch_norm", lambda x, w, b: o.batch_norm(x, w, b, 1e-5)[0], (4, 3, 2), (3,), (3,))
 case("batch_norm", lambda x: o.batch_norm(x, None, None, 1e-5)[0], (4, 3))
 STATS = lt.tensor([0.5, 1.0, 2.0], dtype=lt.float64)
-case("batch_norm_inference", lambda x, w, b: o.batch_norm_inference(x, w, b, STATS, STATS, 1e-5) ** 2, (4, 3, 2), (3,), (3,))
+case(
+    "batch_norm_inference",
+    lambda x, w, b: o.batch_norm_inference(x, w, b, STATS, STATS, 1e-5) ** 2,
+    (4, 3, 2),
+    (3,),
+    (3,),
+)
 case("layer_norm", lambda x, w, b: o.layer_norm(x, 1, w, b, 1e-5)[0], (3, 5), (5,), (5,))
 case("group_norm", lambda x, w, b: o.group_norm(x, 2, w, b, 1e-5)[0], (2, 4, 2), (4,), (4,))
 case("local_response_norm", lambda x: o.local_response_norm(x, 3, 0.5, 0.75, 1.0)[0], (2, 4, 2, 2))

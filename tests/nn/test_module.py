@@ -291,3 +291,19 @@ def test_an_error_that_was_handled_inside_leaves_no_trace() -> None:
                 return x
 
     assert Careful()(lt.ones(1, 3)).tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_train_goes_through_a_train_that_a_part_overrides() -> None:
+    class Frozen(lt.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = lt.nn.BatchNorm1d(2)
+
+        def train(self, mode: bool = True) -> Frozen:
+            super().train(mode)
+            self.norm.eval()
+            return self
+
+    model = lt.nn.Sequential(Frozen(), lt.nn.Dropout())
+    model.train()
+    assert model[1].training and model[0].training and not model[0].norm.training

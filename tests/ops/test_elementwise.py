@@ -22,7 +22,7 @@ UNARY: dict[str, tuple[float, float]] = {
     "reciprocal": (0.3, 2), "square": (-2, 2), "sin": (-4, 4), "cos": (-4, 4), "tan": (-1.3, 1.3),
     "asin": (-0.9, 0.9), "acos": (-0.9, 0.9), "atan": (-3, 3), "sinh": (-2, 2), "cosh": (-2, 2), "tanh": (-3, 3),
     "asinh": (-3, 3), "acosh": (1.2, 4), "atanh": (-0.9, 0.9), "sigmoid": (-4, 4), "relu": (0.1, 2),
-    "erf": (-2, 2), "erfc": (-2, 2), "erfinv": (-0.9, 0.9), "lgamma": (0.5, 5), "digamma": (0.5, 5), "logit": (0.1, 0.9),
+    "erf": (-2, 2), "erfc": (-2, 2), "erfinv": (-0.9, 0.9), "lgamma": (0.5, 5), "logit": (0.1, 0.9),
     "floor": (0.1, 0.9), "ceil": (0.1, 0.9), "round": (0.6, 1.4), "trunc": (0.1, 0.9), "frac": (0.1, 0.9),
 }  # fmt: skip
 TWICE = set(UNARY) - {"sign", "floor", "ceil", "round", "trunc", "frac", "lgamma", "relu", "neg", "abs"}
@@ -61,6 +61,14 @@ def test_a_function_of_one_tensor_agrees_with_pytorch(name: str) -> None:
     )
 
 
+def test_digamma_agrees_and_its_derivative_is_better_than_pytorchs() -> None:
+    # PyTorch's trigamma has nine digits in float64: pi**2 / 2 at one half is the judge there.
+    check_op(lt.digamma, torch.digamma, [(3, 5)], low=0.5, high=5, dtypes=("float32",), gradgradcheck=True)
+    x = lt.tensor(0.5, dtype=lt.float64, requires_grad=True)
+    lt.digamma(x).backward()
+    assert abs(x.grad.item() - np.pi**2 / 2) < 1e-11
+
+
 @pytest.mark.parametrize("name", BINARY)
 def test_a_function_of_two_tensors_agrees_with_pytorch(name: str) -> None:
     low, high = BINARY[name]
@@ -79,7 +87,7 @@ def test_operands_broadcast_as_in_pytorch(name: str, shapes: list[tuple[int, ...
     )
 
 
-@pytest.mark.parametrize("name", [*UNARY, "isnan", "isinf", "isfinite", "signbit"])
+@pytest.mark.parametrize("name", [*UNARY, "digamma", "isnan", "isinf", "isfinite", "signbit"])
 def test_special_values_give_what_pytorch_gives(name: str) -> None:
     for dtype in ("float32", "float64"):
         # An odd length, and enough for full vectors: SIMD bodies and tails see every value.

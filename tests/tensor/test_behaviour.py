@@ -368,3 +368,56 @@ def test_arguments_can_be_given_by_pytorchs_names() -> None:
     assert lt.count_nonzero(input=x, dim=0).tolist() == [2, 2]
     with pytest.raises(TypeError):
         lt.exp(x, colour="red")
+
+
+def test_bounds_given_as_tensors_leave_the_whole_gradient_to_the_input_as_numbers_do() -> None:
+    x = lt.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    low = lt.tensor([1.0, 3.0, 0.0], requires_grad=True)
+    x.clamp(low, lt.tensor(3.0)).sum().backward()
+    assert x.grad.tolist() == [1, 0, 1] and low.grad.tolist() == [0, 1, 0]
+    nan = float("nan")
+    kept = lt.clamp(lt.tensor([nan, 1.0]), min=lt.tensor([0.0, nan]))
+    assert kept.isnan().all()
+
+
+def test_a_tensor_that_fills_a_mask_gets_its_gradient() -> None:
+    value = lt.tensor(2.0, requires_grad=True)
+    lt.zeros(3).masked_fill(lt.tensor([True, False, True]), value).sum().backward()
+    assert value.grad.item() == 2
+    with pytest.raises(lt.ShapeError, match="masked_fill: value must be a number"):
+        lt.zeros(2).masked_fill(lt.tensor([True, False]), lt.ones(2))
+
+
+def test_bernoulli_draws_each_element_of_a_broadcast_probability_by_itself() -> None:
+    x = lt.zeros(2, 200).bernoulli_(lt.full((2, 1), 0.5))
+    assert all(0 < m < 1 for m in x.mean(1).tolist())
+
+
+def test_a_float_is_searched_among_ints_uncut() -> None:
+    assert lt.searchsorted(lt.tensor([1, 3, 5]), 3.5).item() == 2
+
+
+@pytest.mark.parametrize("dtype", [lt.float16, lt.bfloat16, lt.float32, lt.float64])
+def test_infinities_become_the_largest_number_of_the_dtype(dtype: lt.dtype) -> None:
+    x = lt.nan_to_num(lt.tensor([float("inf"), float("-inf"), float("nan")], dtype=dtype))
+    assert x.isfinite().all() and x[2] == 0 and x[0] == -x[1] and x[0] > 6e4
+
+
+def test_fill_takes_one_value() -> None:
+    assert lt.zeros(2).fill_(lt.tensor(3.0)).tolist() == [3, 3]
+    with pytest.raises(lt.ShapeError, match="fill_: expected a number"):
+        lt.zeros(2, 2).fill_(lt.ones(2))
+
+
+def test_axes_can_be_named() -> None:
+    x = lt.arange(6).reshape(shape=(2, 3))
+    assert x.flip(dims=[1]).tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert lt.permute(x, dims=(1, 0)).shape == lt.tile(lt.zeros(3, 1), dims=(1, 2)).shape == (3, 2)
+    with pytest.raises(TypeError, match="flip: expected ints by position or by name"):
+        x.flip(0, dims=(1,))
+
+
+def test_ranges_and_numpy_floats_are_numbers_to_creation() -> None:
+    assert lt.tensor(range(3)).tolist() == [0, 1, 2]
+    assert lt.arange(np.float32(3)).dtype == lt.arange(lt.tensor(3.0)).dtype == lt.float32
+    assert lt.arange(np.int64(3)).dtype == lt.arange(lt.tensor(3)).dtype == lt.int64

@@ -157,6 +157,9 @@ def _accumulate(leaf: Tensor, g: Tensor, create_graph: bool) -> None:
         leaf.grad = _ops().clone(g) if have is None else _ops().add(have, g)
     elif have is None:
         leaf.grad = g._own()
+    elif not have.is_cpu:
+        # The GPU changes nothing in place, so there gradients may share memory too.
+        leaf.grad = _core.add(have, g)
     else:
         _core.add(have, g, out=have)
         have._bump_version()

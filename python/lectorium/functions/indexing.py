@@ -142,13 +142,19 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """A copy of ``input`` with one number where ``mask`` holds.
+    """A copy of ``input`` with one number (or tensor without axes) where ``mask`` holds.
 
     Example:
         >>> lt.zeros(2).masked_fill(lt.tensor([True, False]), 9)
         tensor([9., 0.])
     """
     if isinstance(value, Tensor):
+        if value.ndim:
+            raise _core.ShapeError(
+                f"masked_fill: value must be a number or a tensor without axes, got shape {list(value.shape)}"
+            )
+        if needs_grad((value,)):
+            return ops.where(mask, ops.cast(value, input.dtype), input)
         value = value.item()
     return ops.masked_fill(input, mask, value)
 

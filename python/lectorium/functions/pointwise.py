@@ -20,9 +20,14 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         raise ValueError("clamp: at least one of min and max must be given")
     if not isinstance(min, Tensor) and not isinstance(max, Tensor):
         return ops.clamp(input, min, max)
+    # Not by maximum and minimum: at a bound the whole gradient is the input's, as for numbers.
     if min is not None:
-        input = ops.maximum(input, min)
-    return input if max is None else ops.minimum(input, max)
+        input = ops.where(_stays(_core.ge(input, min), input), input, min)
+    return input if max is None else ops.where(_stays(_core.le(input, max), input), input, max)
+
+
+def _stays(inside: Tensor, x: Tensor) -> Tensor:
+    return _core.logical_or(inside, _core.isnan(x)) if x.dtype.is_floating_point else inside
 
 
 clip = clamp
@@ -124,6 +129,14 @@ def xlogy(input: Any, other: Tensor) -> Tensor:
     return ops.where(zero, 0.0, ops.mul(input, ops.log(ops.where(zero, 1.0, other))))
 
 
+_BIGGEST = {
+    "float16": 65504.0,
+    "bfloat16": 3.3895313892515355e38,
+    "float32": 3.4028234663852886e38,
+    "float64": 1.7976931348623157e308,
+}
+
+
 def nan_to_num(
     input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
@@ -135,7 +148,7 @@ def nan_to_num(
     """
     if not input.dtype.is_floating_point:
         return input
-    biggest = 3.4028234663852886e38 if input.dtype.name == "float32" else 1.7976931348623157e308
+    biggest = _BIGGEST[input.dtype.name]
     out = ops.where(_core.isnan(input), nan, input)
     out = ops.where(_core.eq(input, math.inf), biggest if posinf is None else posinf, out)
     return ops.where(_core.eq(input, -math.inf), -biggest if neginf is None else neginf, out)

@@ -306,6 +306,8 @@ def searchsorted(sorted_sequence: Tensor, values: Any, *, right: bool = False) -
         tensor([1, 2])
     """
     if not isinstance(values, Tensor):
+        if isinstance(values, float):  # among ints it must not be cut to one
+            sorted_sequence = _core.cast(sorted_sequence, _core.float64)
         values = _core.full([], values, sorted_sequence.dtype)
     return _core.searchsorted(sorted_sequence, values, right)
 

@@ -10,8 +10,12 @@ from .. import _core, ops
 from .._core import Tensor
 
 
-def _ints(name: str, args: tuple[Any, ...]) -> list[int]:
-    """``f(2, 3)`` and ``f((2, 3))``."""
+def _ints(name: str, args: tuple[Any, ...], named: Any = None) -> list[int]:
+    """``f(2, 3)``, ``f((2, 3))`` and ``f(dims=(2, 3))``."""
+    if named is not None:
+        if args:
+            raise TypeError(f"{name}: expected ints by position or by name, got both")
+        args = (named,)
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(cast("list[Any]", args[0]))
     try:
@@ -20,14 +24,14 @@ def _ints(name: str, args: tuple[Any, ...]) -> list[int]:
         raise TypeError(f"{name}: expected ints, got {args}") from None
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape (one size may be -1); a view where strides allow it.
 
     Example:
         >>> lt.arange(6).reshape(2, -1).shape
         (2, 3)
     """
-    return ops.reshape(input, _ints("reshape", shape))
+    return ops.reshape(input, _ints("reshape", sizes, shape))
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
@@ -112,14 +116,14 @@ def t(input: Tensor) -> Tensor:
     return input if input.ndim < 2 else ops.transpose(input, 0, 1)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """The axes in another order.
 
     Example:
         >>> lt.zeros(2, 3, 4).permute(2, 0, 1).shape
         (4, 2, 3)
     """
-    return ops.permute(input, _ints("permute", dims))
+    return ops.permute(input, _ints("permute", axes, dims))
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
@@ -212,25 +216,25 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     return ops.reshape(ops.expand(lifted, pairs), [r * d for r, d in zip(times, shape, strict=True)])
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *repeats: Any, dims: Any = None) -> Tensor:
     """As ``repeat``, with missing repeats taken as 1.
 
     Example:
         >>> lt.tile(lt.tensor([1, 2]), (2,))
         tensor([1, 2, 1, 2])
     """
-    times = _ints("tile", dims)
+    times = _ints("tile", repeats, dims)
     return repeat(input, [1] * (input.ndim - len(times)) + times)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """The order along some axes reversed.
 
     Example:
         >>> lt.arange(3).flip(0)
         tensor([2, 1, 0])
     """
-    return ops.flip(input, _ints("flip", dims))
+    return ops.flip(input, _ints("flip", axes, dims))
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:

@@ -24,6 +24,11 @@ def _fresh(self: Tensor, name: str, values: Callable[[], Tensor]) -> Tensor:
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Sets every element to a number."""
     if isinstance(value, Tensor):
+        if value.ndim:
+            raise _core.ShapeError(
+                f"fill_: expected a number or a tensor without axes, got shape {list(value.shape)}; "
+                "copy_ broadcasts"
+            )
         return indexing.copy_(self, value)
     if needs_grad((self,)):
         return _fresh(self, "fill_", lambda: _core.full(list(self.shape), value, self.dtype))
@@ -66,7 +71,9 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """1 with probability ``p``, else 0."""
-    chances = p if isinstance(p, Tensor) else _core.full(list(self.shape), float(p), _core.float32)
+    # Expanded before drawing: each element has a draw of its own.
+    chances = p if isinstance(p, Tensor) else _core.full([], float(p), _core.float32)
+    chances = _core.contiguous(_core.expand(chances.detach(), list(self.shape)))
     gen = generator or default_generator
     return _fresh(self, "bernoulli_", lambda: _core.cast(_core.bernoulli(gen, chances), self.dtype))
 

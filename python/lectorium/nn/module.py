@@ -307,8 +307,10 @@ class Module(Tree, State, Hooks):
         """Training mode (dropout drops, batch norm uses the batch) for this module and all below."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
-        for m in self.modules():
-            m.__dict__["training"] = mode
+        self.training = mode
+        # Through the children's own `train`: a module may override it, to keep a part frozen.
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self: Self) -> Self:

@@ -194,3 +194,33 @@ impl Tensor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_that_overflows_lies_outside_its_storage() {
+        let t = Tensor::zeros("zeros", &[4], DType::F32).unwrap();
+        for strides in [[1isize << 62, 0], [isize::MAX, isize::MAX], [isize::MIN, 1], [0, -1], [2, 2]] {
+            let layout = Layout::new([2, 2][..].into(), strides[..].into(), 0);
+            let view = Tensor::from_parts("as_strided", Arc::clone(t.storage()), layout, DType::F32);
+            assert!(view.is_err(), "{strides:?}");
+        }
+    }
+
+    #[test]
+    fn memory_lent_twice_is_known_to_overlap() {
+        let mut lent = [1f32, 2.0, 3.0, 4.0];
+        let start = lent.as_mut_ptr();
+        let view = |first: usize| {
+            // SAFETY: within the array, which outlives both storages.
+            let storage = unsafe { Storage::foreign(start.add(first).cast(), 12, true, Box::new(())) };
+            Tensor::from_parts("from_numpy", Arc::new(storage), Layout::contiguous(&[3]), DType::F32).unwrap()
+        };
+        let (a, b) = (view(0), view(1));
+        assert!(a.overlaps(&b) && !a.coincides(&b) && a.coincides(&view(0)));
+        crate::ops::copy::copy_into("copy_", &b, &a).unwrap();
+        assert_eq!(lent, [1.0, 1.0, 2.0, 3.0]);
+    }
+}

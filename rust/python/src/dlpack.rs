@@ -66,8 +66,6 @@ fn type_code(dtype: DType) -> u8 {
     }
 }
 
-// ---------------------------------------------------------------- out
-
 /// What an exported capsule points at: the struct first, then what the struct points to.
 #[repr(C)]
 struct Export<M> {
@@ -189,8 +187,6 @@ fn to_dlpack(py: Python<'_>, x: T, versioned: bool, copied: bool) -> PyResult<Bo
     }
 }
 
-// ---------------------------------------------------------------- in
-
 /// A tensor of another library: its deleter runs when the last of our tensors on it is gone.
 struct Owner<M: Shared>(*mut M);
 
@@ -238,10 +234,7 @@ unsafe fn numbers(at: *const i64, n: usize) -> Option<Vec<i64>> {
 /// `raw` is a live DLTensor.
 unsafe fn describe(py: Python<'_>, raw: &RawTensor) -> PyResult<(DType, Layout, *mut u8, usize)> {
     if !HOST.contains(&raw.device_type) {
-        return Err(refuse(format!(
-            "the memory is on device type {}, which cannot be shared here; copy it to the CPU in its own library first",
-            device_name(raw.device_type)
-        )));
+        return Err(elsewhere(raw.device_type));
     }
     let dtype = find_dtype(raw)?;
     let ndim = usize::try_from(raw.ndim).map_err(|_| refuse(format!("{} axes make no sense", raw.ndim)))?;
@@ -288,8 +281,8 @@ unsafe fn describe(py: Python<'_>, raw: &RawTensor) -> PyResult<(DType, Layout, 
     Ok((dtype, layout, start, (hi - lo + 1) as usize * size))
 }
 
-fn device_name(kind: i32) -> String {
-    match kind {
+fn elsewhere(device_type: i32) -> PyErr {
+    let name = match device_type {
         2 => "CUDA".into(),
         7 => "Vulkan".into(),
         8 => "Metal".into(),
@@ -298,7 +291,10 @@ fn device_name(kind: i32) -> String {
         14 => "oneAPI".into(),
         15 => "WebGPU".into(),
         other => format!("{other} of DLPack"),
-    }
+    };
+    refuse(format!(
+        "the memory is on device type {name}, which cannot be shared here; copy it to the CPU in its own library first"
+    ))
 }
 
 fn import<M: Shared + 'static>(
@@ -368,10 +364,7 @@ fn from_dlpack<'py>(data: &Bound<'py, PyAny>, copy: Option<bool>) -> PyResult<Bo
     let capsule = if data.hasattr("__dlpack__")? {
         let (kind, _): (i32, i32) = data.call_method0("__dlpack_device__")?.extract()?;
         if !HOST.contains(&kind) {
-            return Err(refuse(format!(
-                "the memory is on device type {}, which cannot be shared here; copy it to the CPU in its own library first",
-                device_name(kind)
-            )));
+            return Err(elsewhere(kind));
         }
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item("max_version", (MAJOR, 0))?;

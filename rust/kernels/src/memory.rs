@@ -179,7 +179,8 @@ fn machine() -> usize {
             (libc::sysinfo(&mut info) != 0, info)
         };
         let units = (info.totalram as usize).saturating_add(info.totalswap as usize);
-        let all = if failed || units == 0 { usize::MAX } else { units.saturating_mul(info.mem_unit as usize) };
+        let all =
+            if failed || units == 0 { usize::MAX } else { units.saturating_mul(info.mem_unit as usize) };
         // The limit of either version of control groups; the word "max" is none.
         ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
             .iter()

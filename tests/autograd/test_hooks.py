@@ -139,3 +139,11 @@ def test_hooks_on_several_outputs_stay_apart() -> None:
     b.register_hook(lambda g: g * 10)
     (a + b).sum().backward()
     assert x.grad.item() == 32
+
+
+def test_a_hook_of_a_tensor_can_last_for_a_with_block() -> None:
+    x = lt.ones(1, requires_grad=True)
+    with x.register_hook(lambda g: g * 10):
+        x.sum().backward()
+    x.sum().backward()
+    assert x.grad.item() == 11

@@ -306,4 +306,4 @@ def test_train_goes_through_a_train_that_a_part_overrides() -> None:
 
     model = lt.nn.Sequential(Frozen(), lt.nn.Dropout())
     model.train()
-    assert model[1].training and model[0].training and not model[0].norm.training
+    assert [m.training for m in (model[0], model[1], model[0].norm)] == [True, True, False]

@@ -26,6 +26,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, ca
 
 from .. import _core
 from .._core import Tensor, needs_grad, version_sum
+from .._handles import HookDict
 
 _ids = itertools.count(1)
 FREED: tuple[Any, ...] = ("freed",)
@@ -57,7 +58,7 @@ class Node:
     saved: tuple[Any, ...] | Later
     own: tuple[tuple[int, int], ...]
     version: int
-    hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None
+    hooks: dict[int, HookDict] | None
     retained: dict[int, weakref.ref[Tensor]] | None
 
     def name(self) -> str:

@@ -104,11 +104,6 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return ops.add(input, ops.div(tensor1, tensor2), value)
 
 
-def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
-    """``other - alpha * input``."""
-    return ops.sub(other, input, alpha)
-
-
 def float_power(input: Any, exponent: Any) -> Tensor:
     """``input ** exponent`` in float64."""
     base = ops.cast(input, _core.float64) if isinstance(input, Tensor) else input

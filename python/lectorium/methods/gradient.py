@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from .._core import Tensor
+from .._handles import HookDict, RemovableHandle
 from ..autograd import tape, walk
 
 
@@ -29,23 +30,6 @@ def backward(
     walk.backward([self], [gradient], retain_graph, create_graph, wanted)
 
 
-class RemovableHandle:
-    """Takes a hook away again: ``handle.remove()``."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks: dict[int, Any] | None = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        """Removes the hook; a second time does nothing."""
-        if self._hooks is not None:
-            self._hooks.pop(self._key, None)
-            self._hooks = None
-
-
-_hook_ids = iter(range(1, 1 << 62))
-
-
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Calls ``hook(grad)`` when this tensor's gradient is known; a returned tensor replaces it.
 
@@ -59,17 +43,17 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     if not self.requires_grad:
         raise RuntimeError("register_hook: the tensor does not require gradients, so none will come")
     target, nr = tape.edge(self)
-    key = next(_hook_ids)
     if isinstance(target, tape.Node):
         if target.hooks is None:
             target.hooks = {}
-        hooks = target.hooks.setdefault(nr, {})
+        hooks = target.hooks.setdefault(nr, HookDict())
     else:
-        hooks = self._hooks
+        hooks = cast("HookDict | None", self._hooks)
         if hooks is None:
-            hooks = self._hooks = {}
-    hooks[key] = hook
-    return RemovableHandle(hooks, key)
+            hooks = self._hooks = HookDict()
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
 
 
 def retain_grad(self: Tensor) -> None:

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
 from .._core import Tensor
+from .._handles import HookDict, RemovableHandle
 from ..autograd.function import Function
-
-_ids = itertools.count()
-
-
-class HookDict(dict[int, Any]):
-    """A dict that can be referred to weakly: a handle does not keep its module alive."""
-
-
-class RemovableHandle:
-    """Takes a hook away again: with ``remove()``, or at the end of a ``with`` block."""
-
-    def __init__(self, hooks: HookDict) -> None:
-        self.id = next(_ids)
-        self._hooks = weakref.ref(hooks)
-
-    def remove(self) -> None:
-        """The hook is not called any more; a second time does nothing."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
 
 
 def _entries(hooks: HookDict | None) -> list[Any]:

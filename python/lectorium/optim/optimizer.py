@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from .. import _core
 from .._checks import is_a
 from .._core import Tensor
+from .._handles import HookDict, RemovableHandle
 from ..autograd import enable_grad
-from ..nn._hooks import HookDict, RemovableHandle
 from ._state import LoadedState, read_state
 
 Group = dict[str, Any]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from . import tensor as _tensor_methods
@@ -281,6 +282,10 @@ from .random import (
     seed as seed,
     set_rng_state as set_rng_state,
 )
+
+e, pi = math.e, math.pi
+inf, nan = math.inf, math.nan
+newaxis = None
 
 float = float32
 double = float64

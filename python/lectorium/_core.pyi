@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .autograd.tape import Node
 from .device import device as _Device
 from .functions.reduction import ValuesIndices
-from .methods.gradient import RemovableHandle
+from ._handles import RemovableHandle
 from .random import Generator
 
 _Operand: TypeAlias = Tensor | _float

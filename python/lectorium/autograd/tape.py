@@ -165,7 +165,15 @@ def op(forward: Any = None, *, outputs: int = 1) -> Any:
 
 
 # PyTorch's names for what the formulas here call x and y.
-_ALIASES = {"x": ("input",), "y": ("other", "exponent", "mat2"), "w": ("weight",), "b": ("bias",)}
+_ALIASES = {
+    # NumPy's names, which PyTorch takes too.
+    "dim": ("axis",),
+    "keepdim": ("keepdims",),
+    "x": ("input",),
+    "y": ("other", "exponent", "mat2"),
+    "w": ("weight",),
+    "b": ("bias",),
+}
 
 
 def _positional(

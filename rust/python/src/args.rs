@@ -119,7 +119,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for D {
         // Python's own types, as PyTorch takes them.
         let py = obj.py();
         if obj.is(py.get_type::<PyFloat>()) {
-            return Ok(D(lectorium::ops::elementwise::default_float()));
+            return Ok(D(DType::F64));
         }
         if obj.is(py.get_type::<PyInt>()) {
             return Ok(D(DType::I64));

@@ -130,6 +130,11 @@ pub fn parse_index<'py>(
                 let t = t.borrow();
                 (t.inner.dtype(), t.inner.ndim())
             };
+            if dtype == lectorium::DType::U8 {
+                return Err(PyIndexError::new_err(
+                    "index: a uint8 tensor could mean a mask or indices; say which with .bool() or .long()",
+                ));
+            }
             if dtype.is_float() {
                 return Err(PyIndexError::new_err(format!(
                     "index: tensors used as indices must be int or bool, got {dtype}"

@@ -238,9 +238,7 @@ fn check_out(op: &'static str, out: &Tensor, shape: &[usize]) -> Result<()> {
 /// Whether writing `out` element by element could spoil an operand that is still to be read.
 fn needs_detour(args: &[Arg], out: &Tensor) -> bool {
     args.iter().any(|arg| match arg {
-        Arg::Tensor(t) => {
-            t.overlaps(out) && !t.coincides(out)
-        }
+        Arg::Tensor(t) => t.overlaps(out) && !t.coincides(out),
         Arg::Scalar(..) => false,
     })
 }

@@ -101,6 +101,12 @@ impl Geometry {
         checked_numel(op, &[n, o, oh, ow])?;
         checked_numel(op, x)?;
         checked_numel(op, w)?;
+        // Kernels work on padded copies: their sizes must not overflow.
+        let padded = [h + 2 * padding[0], width + 2 * padding[1]];
+        checked_numel(op, &[c.max(o).max(1), padded[0], padded[1]])?;
+        // A step beyond the input leaves one window, as the step to its end does.
+        let stride = [stride[0].min(padded[0]), stride[1].min(padded[1])];
+        let spec = ConvSpec { stride, ..spec };
         Ok(Geometry { n, c, h, w: width, o, kh, kw, oh, ow, cg, og: o / groups, spec })
     }
 

@@ -93,7 +93,7 @@ pub(crate) struct Failure(Mutex<Option<Error>>);
 impl Failure {
     /// Workspace of `len` elements; `None` after noting the error.
     pub fn allocate<T>(&self, op: &'static str, len: usize) -> Option<Block> {
-        match memory::allocate(op, len * size_of::<T>()) {
+        match memory::allocate(op, len.saturating_mul(size_of::<T>())) {
             Ok(block) => Some(block),
             Err(e) => {
                 *self.0.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);

@@ -302,6 +302,14 @@ fn errors_say_what_was_expected_and_what_came() {
             conv2d(&zeros(&[1, 1, 5, 5]), &zeros(&[1, 1, 3, 3]), None, ConvSpec { dilation: [huge; 2], ..s });
         assert!(matches!(dilated, Err(Error::Value { .. } | Error::Shape { .. })));
     }
+    let far = ConvSpec { stride: [1 << 40; 2], padding: [1, 2], ..s };
+    assert_eq!(
+        conv2d(&zeros(&[1, 1, 5, 5]), &zeros(&[1, 1, 3, 3]), None, far).unwrap().shape(),
+        [1, 1, 1, 1]
+    );
+    let all = [1 << 31; 2];
+    let wrapping = ConvSpec { stride: all, padding: all, dilation: all, groups: 1 };
+    assert!(conv2d(&zeros(&[1, 1, 5, 5]), &zeros(&[1, 1, 2, 2]), None, wrapping).is_err());
     let double = Tensor::zeros("test", &[1, 1, 3, 3], DType::F64).unwrap();
     let mixed = conv2d(&zeros(&[1, 1, 5, 5]), &double, None, s).err().unwrap().to_string();
     assert_eq!(mixed, "conv2d: input is float32 but weight is float64; convert one of them with .to(dtype)");

@@ -84,8 +84,8 @@ macro_rules! float_number {
             #[inline(always)]
             fn nan(self) -> bool { self.is_nan() }
             #[inline(always)]
-            // By bits, all but the sign: arithmetic would take denormals for zero during a kernel.
-            fn nonzero(self) -> bool { self.to_bits() << 1 != 0 }
+            // Denormals count as zero, as in every kernel (see parallel::DenormalsOff).
+            fn nonzero(self) -> bool { self != 0.0 }
         }
     )*};
 }

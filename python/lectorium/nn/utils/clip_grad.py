@@ -15,9 +15,11 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in listed if p.grad is not None]
 
 
-def _bump(grads: list[Tensor]) -> None:
-    for g in grads:
-        g._bump_version()
+def _scale_down(grads: list[Tensor], max_norm: float, total: float) -> None:
+    # PyTorch's 1e-6; a total that is not a number makes every gradient one.
+    factor = float(max_norm) / (total + 1e-6)
+    if grads and not factor >= 1.0:
+        _core.scale_all(grads, factor)
 
 
 def get_total_norm(
@@ -68,11 +70,7 @@ def clip_grad_norm_(
     """
     grads = _gradients(parameters)
     total = _norm("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
-    # PyTorch's 1e-6; a total that is not a number makes every gradient one.
-    factor = float(max_norm) / (total + 1e-6)
-    if grads and not factor >= 1.0:
-        _core.scale_all(grads, factor)
-        _bump(grads)
+    _scale_down(grads, max_norm, total)
     return _core.full([], total, grads[0].dtype if grads else _core.get_default_dtype())
 
 
@@ -80,11 +78,7 @@ def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scales all gradients, in place, by ``max_norm / total_norm`` if that is below 1."""
-    grads = _gradients(parameters)
-    factor = float(max_norm) / (float(total_norm.item()) + 1e-6)
-    if grads and not factor >= 1.0:
-        _core.scale_all(grads, factor)
-        _bump(grads)
+    _scale_down(_gradients(parameters), max_norm, float(total_norm.item()))
 
 
 def clip_grad_value_(

@@ -3,6 +3,7 @@
 //! Operations live in [`ops`], one file a family. They take and return [`Tensor`]s, check their
 //! arguments once, and report an [`Error`] that names the operation. Nothing here panics on bad input.
 
+pub mod channels_last;
 pub mod dtype;
 pub mod error;
 #[cfg(feature = "gpu")]

@@ -1,5 +1,6 @@
 //! The memory behind tensors: untyped bytes, a version counter and what keeps them alive.
 
+use crate::channels_last::ChannelsLast;
 use crate::error::Result;
 use crate::memory::{self, Block};
 use std::any::Any;
@@ -33,6 +34,8 @@ enum Bytes {
     Block { block: Block, len: usize },
     /// Lent by somebody else (NumPy, DLPack), who is kept alive.
     Foreign { ptr: *mut u8, len: usize, writable: bool, _owner: Box<dyn Any + Send + Sync> },
+    /// Pictures with the channels last, until somebody asks for row-major memory.
+    Pictures(ChannelsLast),
     #[cfg(feature = "gpu")]
     Gpu(crate::gpu::Buffer),
 }
@@ -74,6 +77,17 @@ impl Storage {
         Storage::from_bytes(Bytes::Foreign { ptr, len, writable, _owner: owner }, true)
     }
 
+    pub(crate) fn from_channels_last(held: ChannelsLast) -> Storage {
+        Storage::from_bytes(Bytes::Pictures(held), false)
+    }
+
+    pub(crate) fn channels_last(&self) -> Option<&ChannelsLast> {
+        match &self.bytes {
+            Bytes::Pictures(held) => Some(held),
+            _ => None,
+        }
+    }
+
     #[cfg(feature = "gpu")]
     pub fn gpu(buffer: crate::gpu::Buffer) -> Storage {
         Storage::from_bytes(Bytes::Gpu(buffer), false)
@@ -95,12 +109,14 @@ impl Storage {
         }
     }
 
-    /// The first byte in CPU memory; null for a GPU storage, whose ops never come here.
+    /// The first byte in row-major CPU memory, which pictures with the channels last are brought
+    /// into first; null for a GPU storage, whose ops never come here.
     #[inline]
     pub fn ptr(&self) -> *mut u8 {
         match &self.bytes {
             Bytes::Block { block, .. } => block.as_ptr(),
             Bytes::Foreign { ptr, .. } => *ptr,
+            Bytes::Pictures(held) => held.plain(),
             #[cfg(feature = "gpu")]
             Bytes::Gpu(_) => std::ptr::null_mut(),
         }
@@ -109,6 +125,7 @@ impl Storage {
     pub fn len(&self) -> usize {
         match &self.bytes {
             Bytes::Block { len, .. } | Bytes::Foreign { len, .. } => *len,
+            Bytes::Pictures(held) => held.len(),
             #[cfg(feature = "gpu")]
             Bytes::Gpu(buffer) => buffer.size(),
         }

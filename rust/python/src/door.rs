@@ -2,7 +2,7 @@
 
 use crate::error::to_python;
 use crate::tensor::PyTensor;
-use lectorium::{Result, Tensor};
+use lectorium::{Error, Result, Tensor};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +25,11 @@ pub fn run<R: Send>(py: Python<'_>, work: usize, kernel: impl FnOnce() -> Result
     match outcome {
         Ok(result) => result.map_err(|e| to_python(py, e)),
         Err(panic) => {
+            // What a kernel has no other way to report: no room to reorder its input.
+            let panic = match panic.downcast::<Error>() {
+                Ok(error) => return Err(to_python(py, *error)),
+                Err(panic) => panic,
+            };
             let text = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)

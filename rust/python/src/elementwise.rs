@@ -131,6 +131,26 @@ fn contiguous<'py>(py: Python<'py>, x: T) -> Out<'py> {
     run1(py, x.0.numel(), || copy::contiguous("contiguous", &x.0))
 }
 
+/// A copy of pictures `[N, C, …]` whose memory has the channels last; nothing else shows it.
+#[pyfunction]
+fn channels_last<'py>(py: Python<'py>, x: T) -> Out<'py> {
+    run1(py, x.0.numel(), || {
+        if x.0.ndim() < 2 {
+            let text = format!("expected [N, C, ...], got shape {:?}", x.0.shape());
+            return Err(Error::shape("channels_last", text));
+        }
+        x.0.expect_cpu("channels_last")?;
+        let rows = copy::clone("channels_last", &x.0.to_channels_last("channels_last")?)?;
+        Ok(Tensor::from_channels_last(rows, x.0.shape()))
+    })
+}
+
+/// Whether the memory has the channels last at this moment.
+#[pyfunction]
+fn is_channels_last(x: T) -> bool {
+    x.0.channels_last().is_some()
+}
+
 /// Writes `src` (broadcast, cast) into `dst` and counts the change.
 #[pyfunction]
 fn copy_into(py: Python<'_>, dst: T, src: T) -> PyResult<()> {
@@ -288,6 +308,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         cast,
         clone,
         contiguous,
+        channels_last,
+        is_channels_last,
         copy_into,
         fill_into,
         empty,

@@ -6,6 +6,7 @@ pub(crate) mod kernel;
 mod lane;
 mod num;
 mod promote;
+mod rows;
 mod ternary;
 mod unary;
 
@@ -56,6 +57,14 @@ pub(crate) fn apply(
     cost: Cost,
     out: Option<&Tensor>,
 ) -> Result<Tensor> {
+    if let Some((shape, rows, to)) = rows::of_channels(op, operands, out)? {
+        let operands: smallvec::SmallVec<[Operand; 3]> = rows.iter().map(rows::Rows::operand).collect();
+        let fresh = apply(op, kernel, params, &operands, reads, writes, result, cost, to.as_ref())?;
+        return Ok(match out {
+            Some(out) => out.clone(),
+            None => Tensor::from_channels_last(fresh, shape),
+        });
+    }
     let mut ready: smallvec::SmallVec<[promote::Ready; 3]> = smallvec::SmallVec::new();
     for &operand in operands {
         if let Operand::Tensor(t) = operand {

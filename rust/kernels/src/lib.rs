@@ -11,6 +11,7 @@ pub mod gpu;
 pub mod layout;
 pub mod memory;
 pub mod ops;
+mod packs;
 pub mod parallel;
 pub mod simd;
 pub mod storage;

@@ -3,6 +3,7 @@
 use crate::channels_last::ChannelsLast;
 use crate::error::Result;
 use crate::memory::{self, Block};
+use crate::packs::Packs;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -52,11 +53,17 @@ pub struct Storage {
     version: AtomicU64,
     /// Whether somebody outside may write to it without telling (NumPy, DLPack).
     exported: AtomicBool,
+    packs: Packs,
 }
 
 impl Storage {
     fn from_bytes(bytes: Bytes, exported: bool) -> Storage {
-        Storage { bytes, version: AtomicU64::new(0), exported: AtomicBool::new(exported) }
+        Storage {
+            bytes,
+            version: AtomicU64::new(0),
+            exported: AtomicBool::new(exported),
+            packs: Packs::default(),
+        }
     }
 
     /// Uninitialised CPU memory from the pool.
@@ -148,6 +155,10 @@ impl Storage {
     #[inline]
     pub fn bump_version(&self) {
         self.version.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn packs(&self) -> &Packs {
+        &self.packs
     }
 
     pub fn exported(&self) -> bool {

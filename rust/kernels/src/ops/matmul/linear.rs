@@ -1,10 +1,12 @@
 //! The linear layer: a product with the transposed weight, its bias added as tiles are finished.
 
-use super::{Epilogue, GemmElement, Output, Strided, gemm_operands};
+use super::vectors::ROWS;
+use super::{Epilogue, GemmElement, Output, PackedB, Strided, gemm_operands, gemm_prepacked};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::{Dims, Layout};
 use crate::ops::copy;
+use crate::packs::Form;
 use crate::tensor::Tensor;
 
 /// A linear layer: `x w^T + bias` for `x` of shape `[*, K]`, `w` of `[N, K]` and `bias` of `[N]`.
@@ -100,6 +102,16 @@ fn linear<T: GemmElement>(
     let col_bias = bias.as_ref().map_or(std::ptr::null(), |b| b.ptr::<T>().cast_const());
     let epilogue = Epilogue { col_bias, ..Epilogue::NONE };
     let to = Output { alpha: T::ONE, beta: T::ZERO, ptr: out.ptr::<T>(), rs: n as isize, cs: 1, epilogue };
+    if rows > ROWS && w.is_contiguous() {
+        let form = Form { name: "linear", sizes: [n, k, size_of::<T>(), 0] };
+        // SAFETY: the layout stays within its storage.
+        let make = || unsafe { PackedB::pack(op, &right, k, n) };
+        if let Some(block) = w.kept(form, PackedB::<T>::bytes(k, n), make)? {
+            // SAFETY: the form is that of this weight; the output is fresh.
+            unsafe { gemm_prepacked(rows, &left, &PackedB::of(block, k, n), to) };
+            return Ok(out);
+        }
+    }
     // SAFETY: the layouts stay within their storages; the output is fresh.
     unsafe { gemm_operands(rows, n, k, &left, &right, to) };
     Ok(out)

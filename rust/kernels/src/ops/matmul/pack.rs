@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::memory::{self, Block};
 use crate::parallel::{SendPtr, for_each};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An operand as the core sees it: lines (rows of A or columns of B) by K. Convolution implements
 /// it to gather patches, so that no matrix of patches ever exists.
@@ -57,7 +58,7 @@ impl<T: GemmElement> Operand<T> for Strided<T> {
 
 /// B in panels of the kernel's width, ready for every block of K: weights that serve many calls.
 pub struct PackedB<T> {
-    block: Block,
+    block: Arc<Block>,
     k: usize,
     n: usize,
     _type: std::marker::PhantomData<T>,
@@ -69,11 +70,27 @@ impl<T: GemmElement> PackedB<T> {
     /// # Safety
     /// `b` holds `n` lines by `k`.
     pub unsafe fn new(op: &'static str, b: &dyn Operand<T>, k: usize, n: usize) -> Result<PackedB<T>> {
-        let nr = kernel_of::<T>().nr;
-        let elements = n.div_ceil(nr).saturating_mul(nr).saturating_mul(k);
-        let block = memory::allocate(op, elements.saturating_mul(size_of::<T>()))?;
-        pack_b(b, nr, 0..n, 0..k, block.as_ptr().cast());
-        Ok(PackedB { block, k, n, _type: std::marker::PhantomData })
+        Ok(PackedB::of(Arc::new(PackedB::pack(op, b, k, n)?), k, n))
+    }
+
+    /// The memory of a packed B.
+    ///
+    /// # Safety
+    /// As for [`PackedB::new`].
+    pub(crate) unsafe fn pack(op: &'static str, b: &dyn Operand<T>, k: usize, n: usize) -> Result<Block> {
+        let block = memory::allocate(op, PackedB::<T>::bytes(k, n))?;
+        pack_b(b, kernel_of::<T>().nr, 0..n, 0..k, block.as_ptr().cast());
+        Ok(block)
+    }
+
+    /// What [`PackedB::pack`] made of a B of `n` lines by `k`.
+    pub(crate) fn of(block: Arc<Block>, k: usize, n: usize) -> PackedB<T> {
+        PackedB { block, k, n, _type: std::marker::PhantomData }
+    }
+
+    pub(crate) fn bytes(k: usize, n: usize) -> usize {
+        let columns = n.next_multiple_of(kernel_of::<T>().nr);
+        columns.saturating_mul(k).saturating_mul(size_of::<T>())
     }
 
     pub fn k(&self) -> usize {

@@ -22,7 +22,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
-    if let Some(problem) = lectorium::simd::request_error() {
+    let problem = lectorium::simd::request_error().or_else(lectorium::ops::conv::request_error);
+    if let Some(problem) = problem {
         return Err(pyo3::exceptions::PyImportError::new_err(problem));
     }
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -110,6 +110,11 @@ impl Geometry {
         Ok(Geometry { n, c, h, w: width, o, kh, kw, oh, ow, cg, og: o / groups, spec })
     }
 
+    /// Whether there is nothing to multiply.
+    pub fn is_empty(&self) -> bool {
+        self.n * self.c * self.o * self.oh * self.ow == 0
+    }
+
     pub fn output(&self) -> [usize; 4] {
         [self.n, self.o, self.oh, self.ow]
     }

@@ -3,6 +3,8 @@
 //! The three passes are one closed family: each is bilinear, and its derivatives are the other two.
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
+mod channels_last;
+mod choice;
 mod depthwise;
 mod geometry;
 mod implicit_gemm;
@@ -12,9 +14,12 @@ mod panel;
 mod patches;
 mod scatter;
 mod source;
+mod winograd;
 
+pub use choice::request_error;
 pub use geometry::ConvSpec;
 
+pub(crate) use self::choice::{Algorithm, Pass, choose};
 use self::geometry::Geometry;
 use self::implicit_gemm::Weights;
 use crate::dtype::DType;
@@ -24,67 +29,6 @@ use crate::memory::{self, Block};
 use crate::ops::copy;
 use crate::tensor::Tensor;
 use std::sync::Mutex;
-
-/// The ways to compute a convolution; one file each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    /// Patches of the input as a matrix (im2col), a tile at a time, times the weights.
-    Lowered,
-    /// The same product with the patches formed a panel at a time in registers: small weights.
-    ImplicitGemm,
-    /// The input's gradient tap by tap, added where the tap lies: small weights.
-    Scatter,
-    /// The weight's gradient as outer products over pixels: small weights.
-    OuterProduct,
-    /// The product of the weights and the image itself, without patches.
-    Pointwise,
-    /// Tap by tap within a plane: one input channel a group.
-    Depthwise,
-}
-
-/// Which pass is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pass {
-    Forward,
-    InputGrad,
-    WeightGrad,
-}
-
-/// The table of algorithms. It looks at shapes only, so that a result never depends on the number
-/// of threads or on timing.
-pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
-    // A vector of pixels, and weights that stay in the second-level cache.
-    let small = g.o / g.spec.groups * g.cg * g.kh * g.kw * dtype.size() <= IMPLICIT_WEIGHTS;
-    match pass {
-        _ if g.cg == 1 && g.og <= 4 && g.spec.groups > 1 => Algorithm::Depthwise,
-        Pass::Forward | Pass::InputGrad if g.is_pointwise() => Algorithm::Pointwise,
-        // Forming a panel of patches has to pay off over a few rows of weights.
-        Pass::Forward if small && g.og >= IMPLICIT_ROWS && g.oh * g.ow >= IMPLICIT_PIXELS => {
-            Algorithm::ImplicitGemm
-        }
-        // As a convolution of the output's gradient, with a window at every input: only where that
-        // does not do many more products than there are.
-        Pass::InputGrad
-            if small
-                && g.cg >= IMPLICIT_ROWS
-                && g.h * g.w >= IMPLICIT_PIXELS
-                && g.h * g.w * 2 <= g.oh * g.ow * 3
-                && g.input_grad_geometry().is_some() =>
-        {
-            Algorithm::ImplicitGemm
-        }
-        Pass::InputGrad if small && g.spec.stride != [1, 1] && g.oh * g.ow >= IMPLICIT_PIXELS => {
-            Algorithm::Scatter
-        }
-        Pass::WeightGrad if small => Algorithm::OuterProduct,
-        _ => Algorithm::Lowered,
-    }
-}
-
-/// Bounds of the implicit product: bytes of a group's weights, rows of weights, pixels of a plane.
-const IMPLICIT_WEIGHTS: usize = 512 * 1024;
-const IMPLICIT_ROWS: usize = 3;
-const IMPLICIT_PIXELS: usize = 24;
 
 /// Carries the first error out of parallel tasks.
 #[derive(Default)]
@@ -164,13 +108,22 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
         }
         None => None,
     };
+    let algorithm = choose(&geo, Pass::Forward, x.dtype());
+    if let Some(kernel) = algorithm.forward_of_rows() {
+        let out = Tensor::empty_rows(OP, &geo.output(), x.dtype())?;
+        let rows = x.to_channels_last(OP)?;
+        let bias = bias.as_ref().map(|b| b.ptr::<f32>().cast_const());
+        // SAFETY: float32 rows and a contiguous weight of the geometry's sizes.
+        unsafe { kernel(OP, &geo, rows.ptr(), w.ptr(), bias, out.ptr())? };
+        return Ok(Tensor::from_channels_last(out, &geo.output()));
+    }
     for_float_types!(OP, x.dtype(), T => {
         let out = Tensor::empty(OP, &geo.output(), x.dtype())?;
         if out.numel() > 0 {
             let bias = bias.as_ref().map(|b| b.ptr::<T>().cast_const());
             // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
             unsafe {
-                match choose(&geo, Pass::Forward, x.dtype()) {
+                match algorithm {
                     Algorithm::ImplicitGemm => {
                         let order = Weights::Forward;
                         implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
@@ -195,15 +148,23 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
     expect_same_dtype(OP, ("the output's gradient", &g), ("weight", &w))?;
     let geo = Geometry::new(OP, input_shape, w.shape(), spec)?;
     expect_output_shape(OP, &g, &geo)?;
+    if g.numel() == 0 || w.numel() == 0 {
+        return Tensor::zeros(OP, input_shape, g.dtype());
+    }
+    let algorithm = choose(&geo, Pass::InputGrad, g.dtype());
+    if let Some(kernel) = algorithm.input_grad_of_rows() {
+        let dx = Tensor::empty_rows(OP, input_shape, g.dtype())?;
+        let rows = g.to_channels_last(OP)?;
+        // SAFETY: float32 rows and a contiguous weight of the geometry's sizes.
+        unsafe { kernel(OP, &geo, rows.ptr(), w.ptr(), dx.ptr())? };
+        return Ok(Tensor::from_channels_last(dx, input_shape));
+    }
     for_float_types!(OP, g.dtype(), T => {
-        if g.numel() == 0 || w.numel() == 0 {
-            return Tensor::zeros(OP, input_shape, g.dtype());
-        }
         let dx = Tensor::empty(OP, input_shape, g.dtype())?;
         if dx.numel() > 0 {
             // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
             unsafe {
-                match (choose(&geo, Pass::InputGrad, g.dtype()), geo.input_grad_geometry()) {
+                match (algorithm, geo.input_grad_geometry()) {
                     (Algorithm::ImplicitGemm, Some(back)) => {
                         let order = Weights::Flipped;
                         implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
@@ -234,14 +195,21 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
     expect_same_dtype(OP, ("the output's gradient", &g), ("input", &x))?;
     let geo = Geometry::new(OP, x.shape(), weight_shape, spec)?;
     expect_output_shape(OP, &g, &geo)?;
+    if g.numel() == 0 || x.numel() == 0 {
+        return Tensor::zeros(OP, weight_shape, g.dtype());
+    }
+    let dw = Tensor::empty(OP, weight_shape, g.dtype())?;
+    let algorithm = choose(&geo, Pass::WeightGrad, g.dtype());
+    if let Some(kernel) = algorithm.weight_grad_of_rows() {
+        let (g, x) = (g.to_channels_last(OP)?, x.to_channels_last(OP)?);
+        // SAFETY: float32 rows and a contiguous result of the geometry's sizes.
+        unsafe { kernel(OP, &geo, g.ptr(), x.ptr(), dw.ptr())? };
+        return Ok(dw);
+    }
     for_float_types!(OP, g.dtype(), T => {
-        if g.numel() == 0 || x.numel() == 0 {
-            return Tensor::zeros(OP, weight_shape, g.dtype());
-        }
-        let dw = Tensor::empty(OP, weight_shape, g.dtype())?;
         // SAFETY: the tensors are contiguous, of type T and of the geometry's sizes.
         unsafe {
-            match choose(&geo, Pass::WeightGrad, g.dtype()) {
+            match algorithm {
                 Algorithm::OuterProduct => outer::weight_grad::<T>(OP, &geo, g.ptr(), x.ptr(), dw.ptr())?,
                 Algorithm::Depthwise => depthwise::weight_grad::<T>(OP, &geo, g.ptr(), x.ptr(), dw.ptr())?,
                 _ => lowered::weight_grad::<T>(&geo, g.ptr(), x.ptr(), dw.ptr())?,

@@ -22,7 +22,6 @@ pub use geometry::ConvSpec;
 pub(crate) use self::choice::{Algorithm, Pass, choose};
 use self::geometry::Geometry;
 use self::implicit_gemm::Weights;
-use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::for_float_types;
 use crate::memory::{self, Block};

@@ -37,6 +37,11 @@ fn form(geo: &Geometry) -> Option<Form> {
     }
 }
 
+/// Whether it is possible at all.
+pub(super) fn can(geo: &Geometry) -> bool {
+    form(geo).is_some()
+}
+
 /// Whether this is the fastest way for a pass on channels-last tensors.
 pub(super) fn suits(geo: &Geometry, _pass: Pass) -> bool {
     form(geo).is_some() && geo.c >= 16 && geo.o >= 16

@@ -2,7 +2,7 @@
 
 All in training mode, without dropout. Float64: outputs, gradients of all parameters and the running statistics of
 batch norm differ nowhere by more than 1e-8 of the largest value in the tensor. Float32: outputs by a relative
-norm of 1e-3 and, with Softplus in place of ReLU, outputs by 1e-4 and gradients by 2e-3: a ReLU that falls on the
+norm of 1e-3 and, with Softplus in place of ReLU, outputs by 1e-4 and gradients by 5e-3: a ReLU that falls on the
 other side of 0 makes much of any rounding, and so does batch norm over few values.
 
 Where a gradient is small beside the others (that of a bias before batch norm is 0 but for rounding), its error
@@ -176,7 +176,7 @@ def test_in_float32_with_softplus_for_relu_outputs_and_gradients_are_pytorchs(na
     mine, other = outputs(lt, ours, x), outputs(torch, theirs, x)
     assert_close(named(mine), named(other), norm, 1e-4)
     if name != "CifarNet":  # its ReLUs are function calls
-        assert_close(gradients(lt, ours, mine), gradients(torch, theirs, other), norm, 2e-3, floor=1e-4)
+        assert_close(gradients(lt, ours, mine), gradients(torch, theirs, other), norm, 5e-3, floor=1e-4)
 
 
 def test_the_vaes_loss_is_pytorchs() -> None:

@@ -254,11 +254,14 @@ def test_counts_of_nonzero_elements_agree() -> None:
     for dim in (None, 0, (0, 2), -1):
         args = () if dim is None else (dim,)
         assert_same(lt.count_nonzero(lt.tensor(a), *args), torch.count_nonzero(torch.tensor(a), *args))
-    # NaN counts, both zeros do not; denormals count as zero in every kernel.
-    small = [NAN, 0.0, -0.0, 1e-37]
+    # NaN and denormals count, both zeros do not.
+    small = [NAN, 0.0, -0.0, 1e-45]
     assert lt.count_nonzero(lt.tensor(small)).item() == 2
-    assert lt.tensor([1e-37]).any().item()
-    assert lt.tensor([1e-37]).all().item()
+    for tiny in (lt.tensor([1e-45]), lt.tensor([-5e-324], dtype=lt.float64)):
+        many = tiny.expand(100_000).contiguous()  # also on worker threads
+        assert many.any().item()
+        assert many.all().item()
+        assert lt.count_nonzero(many).item() == 100_000
 
 
 def test_aminmax_is_a_named_pair() -> None:

@@ -9,7 +9,7 @@ from .checkpoint import checkpoint
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .tape import Node
+from .._core import Node
 from .walk import backward as _backward, run_backward, seed_gradients
 
 

@@ -11,22 +11,20 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .._core import Tensor, is_grad_enabled, version_sum
+from .._core import Op, Tensor, is_grad_enabled, pop_keeper, push_keeper, top_keeper, version_sum
 from .grad_mode import enable_grad
-from .tape import Keeper, Op, keepers, keeping
+from .tape import Keeper
 
 _Values = tuple[tuple[Any, ...], int]
 
 
 @contextmanager
 def _top(keeper: Keeper) -> Generator[None, None, None]:
-    keepers.stack.append(keeper)
-    keeping[0] += 1
+    push_keeper(keeper)
     try:
         yield
     finally:
-        keeping[0] -= 1
-        keepers.stack.pop()
+        pop_keeper()
 
 
 class _Promise:
@@ -163,8 +161,8 @@ def checkpoint(
         return function(*args, **kwargs)
     call = _Call(function, args, kwargs, preserve_rng_state)
     keeper: Any = _First(call)
-    if keepers.stack:
-        outer: Any = keepers.stack[-1]
+    outer: Any = top_keeper()
+    if outer is not None:
         outer.nested(call, call.inputs)
         if isinstance(outer, _Nothing) or (isinstance(outer, _Again) and not outer.create_graph):
             keeper = _Nothing()

@@ -6,9 +6,8 @@ from typing import Any
 
 from .. import _core
 from .._checks import is_a
-from .._core import Tensor, is_grad_enabled, set_grad_enabled
+from .._core import Op, Tensor, edge, is_grad_enabled, record, set_grad_enabled
 from .inplace import move_history, refuse
-from .tape import Op, edge, record
 
 
 class FunctionCtx:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core
-from .._core import Tensor, needs_grad, set_grad_enabled, version_sum
-from .tape import Node, Op, bare_node, edge, geometry, next_id, refresh_view, view_of_base
+from .._core import Node, Op, Tensor, bare_node, edge, needs_grad, next_id, set_grad_enabled
+from .tape import geometry, refresh_view, view_of_base
 
 
 def _extent(*geometries: tuple[tuple[int, ...], tuple[int, ...], int]) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def move_history(x: Tensor, new: Any) -> None:
     if old is None and new is None:
         return
     own = x._node, x.output_nr
-    base._rebase(bare_node(_change_of_base, (old, new), (geometry(x), geometry(base))), 0)
+    base._rebase(bare_node(_change_of_base, [old, new], (geometry(x), geometry(base))), 0)
     refresh_view(x)
     if old is not None and isinstance(old[0], Node):
         _move_retained(*old, base)
@@ -157,7 +157,7 @@ def _keep_old_values(x: Tensor, made: Node | None, start: int) -> None:
         if isinstance(saved, tuple):
             values = tuple(_old(v, root) if isinstance(v, Tensor) else v for v in saved)
             if any(a is not b for a, b in zip(values, saved, strict=True)):
-                node.saved, node.version = values, version_sum(values)
+                node._replace_saved(values)
         found = [p[0] for p in node.parents if p is not None]
         stack += [n for n in found if isinstance(n, Node) and n.id > start]
 

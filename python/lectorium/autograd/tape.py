@@ -11,67 +11,21 @@ An operation's forward and its vector-Jacobian product stand together in ``lecto
         x, y = saved
         return need[0] and k.mul(g, y), need[1] and k.mul(g, x)
 
-``k`` is the namespace of kernels. Under ``create_graph`` the walk passes ``lectorium.ops`` instead, so
+Recording a call is compiled (``rust/python/src/tape.rs``), as is the walk (``walk.rs``); what an operation
+and its gradient are is here. ``k`` is the namespace of kernels. Under ``create_graph`` the walk passes ``lectorium.ops`` instead, so
 that the gradient of every operation is made of operations that can be differentiated again.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-import threading
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from .. import _core
-from .._core import Tensor, needs_grad, version_sum
-from .._handles import HookDict
-
-_ids = itertools.count(1)
-FREED: tuple[Any, ...] = ("freed",)
+from .._core import Node, Op, Tensor, bare_node, edge, note
 
 Vjp = Callable[..., Any]
-
-
-class Op:
-    """A differentiable operation: a name and how gradients flow back through it."""
-
-    __slots__ = ("by_user", "name", "outputs", "vjp")
-
-    def __init__(self, name: str, outputs: int = 1, by_user: bool = False) -> None:
-        self.name = name
-        self.outputs = outputs
-        self.by_user = by_user
-        self.vjp: Vjp | None = None
-
-
-class Node:
-    """One recorded call. Parents are nodes, or leaf tensors, each with the number of its output."""
-
-    __slots__ = ("__weakref__", "hooks", "id", "need", "op", "own", "parents", "retained", "saved", "version")
-
-    id: int
-    op: Op
-    parents: tuple[tuple[Node | Tensor, int] | None, ...]
-    need: tuple[bool, ...]
-    saved: tuple[Any, ...] | Later
-    own: tuple[tuple[int, int], ...]
-    version: int
-    hooks: dict[int, HookDict] | None
-    retained: dict[int, weakref.ref[Tensor]] | None
-
-    def name(self) -> str:
-        """The name PyTorch would show: ``MulBackward``."""
-        return "".join(w.capitalize() for w in self.op.name.split("_")) + "Backward"
-
-    def __repr__(self) -> str:
-        return f"<{self.name()}>"
-
-    @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        """Where the gradient goes on to; None for leaves and inputs that need none."""
-        return tuple((p[0], p[1]) if p and isinstance(p[0], Node) else (None, 0) for p in self.parents)
 
 
 class Keeper(Protocol):
@@ -88,18 +42,6 @@ class Later(Protocol):
     def values(self, create_graph: bool) -> tuple[tuple[Any, ...], int]:
         """The saved values, and the sum of their versions when they were saved."""
         ...
-
-
-class _Keepers(threading.local):
-    stack: list[Keeper]
-
-    def __init__(self) -> None:
-        self.stack = []
-
-
-keepers = _Keepers()
-# How many keepers there are in all threads: as long as there are none, `record` need not look.
-keeping = [0]
 
 
 P = ParamSpec("P")
@@ -148,8 +90,7 @@ def op(forward: Any = None, *, outputs: int = 1) -> Any:
         if kwargs:
             args = _positional(made.name, names, defaults, args, kwargs)
         out, saved = forward(_core, *args)
-        if needs_grad(args):
-            record(made, args, out, saved)
+        note(made, args, out, saved)
         return out
 
     def vjp(function: Vjp) -> Vjp:
@@ -200,71 +141,6 @@ def _positional(
     return tuple(full)
 
 
-def next_id() -> int:
-    """Grows with every node: parents have smaller ids than what was computed from them."""
-    return next(_ids)
-
-
-def edge(t: Tensor) -> tuple[Node | Tensor, int]:
-    """Where the gradient of ``t`` goes: its node and output number, or the leaf itself."""
-    if t._stale:
-        refresh_view(t)
-    node = t._node
-    return (t, 0) if node is None else (node, t.output_nr)
-
-
-def record(made: Op, args: Sequence[Any], out: Any, saved: tuple[Any, ...]) -> Node:
-    """Notes that ``made`` computed ``out`` from ``args``."""
-    node = Node()
-    node.op = made
-    node.parents = tuple([edge(a) if isinstance(a, Tensor) and a.requires_grad else None for a in args])
-    # After the parents: a stale view among them has just got a node, with an id of its own.
-    node.id = next(_ids)
-    node.need = tuple([p is not None for p in node.parents])
-    node.hooks = node.retained = None
-    node.own = ()
-    results = (out,) if isinstance(out, Tensor) else out[: made.outputs]
-    outs = [(nr, o) for nr, o in enumerate(results) if o is not None and o.dtype.is_floating_point]
-    # A saved output is held without its node: nothing points back at the node that holds it.
-    for i, value in enumerate(saved):
-        for nr, o in outs:
-            if value is o:
-                saved = (*saved[:i], o.detach(), *saved[i + 1 :])
-                node.own += ((i, nr),)
-    node.saved = saved
-    node.version = version_sum(saved)
-    if keeping[0] and keepers.stack:
-        node.saved = keepers.stack[-1].keep(made, saved, node.version)
-    for nr, o in outs:
-        o._set_node(node, nr)
-    return node
-
-
-def saved_values(node: Node, create_graph: bool) -> tuple[Any, ...]:
-    """What the node saved, checked to be as it was; outputs re-attached under ``create_graph``."""
-    saved = node.saved
-    if saved is FREED:
-        raise RuntimeError(
-            f"backward: the saved values of {node.op.name} were freed by an earlier backward; "
-            "pass retain_graph=True to the first one to go through the graph twice"
-        )
-    version = node.version
-    if not isinstance(saved, tuple):
-        saved, version = saved.values(create_graph)
-    if version_sum(saved) != version:
-        raise RuntimeError(
-            f"backward: a tensor that {node.op.name} needs for its gradient was changed by an in-place "
-            "operation; use the out-of-place form, or .clone() the tensor before changing it"
-        )
-    if create_graph and node.own:
-        values = list(saved)
-        for i, nr in node.own:
-            values[i] = values[i].detach()
-            values[i]._set_node(node, nr)
-        return tuple(values)
-    return saved
-
-
 def geometry(t: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Shape, strides and offset: where the elements lie in the storage."""
     return t.shape, t.stride(), t.storage_offset()
@@ -273,24 +149,10 @@ def geometry(t: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], int]:
 view_of_base = Op("as_strided")
 
 
-def bare_node(made: Op, parents: tuple[Any, ...], saved: tuple[Any, ...]) -> Node:
-    """A node with given parents, for what is no call of an operation."""
-    node = Node()
-    node.id = next(_ids)
-    node.op = made
-    node.parents = parents
-    node.need = tuple(p is not None for p in parents)
-    node.hooks = node.retained = None
-    node.own = ()
-    node.saved = saved
-    node.version = 0
-    return node
-
-
 def refresh_view(view: Tensor) -> None:
     """Gives a view its node anew after an in-place change made one for its base."""
     base = cast(Tensor, view._base)
-    made = cast("Node | None", view._node)
+    made = view._node
     if made is not None and made.op.by_user:
         raise RuntimeError(
             f"{made.op.name}: the Function gave out a view of a tensor that was changed in place since; "
@@ -298,7 +160,10 @@ def refresh_view(view: Tensor) -> None:
             "or avoid the in-place operation"
         )
     if base.requires_grad:
-        node = bare_node(view_of_base, (edge(base),), (geometry(view), geometry(base)))
+        node = bare_node(view_of_base, [edge(base)], (geometry(view), geometry(base)))
         view._set_node(node, 0)
     else:
         view._set_node(None)
+
+
+__all__ = ["Keeper", "Later", "Node", "Op", "Recorded", "Vjp", "edge", "geometry", "op", "refresh_view"]

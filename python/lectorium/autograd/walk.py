@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 import importlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from .. import _core
-from .._core import Tensor, set_grad_enabled
-from .tape import FREED, Node, Vjp, edge, saved_values
+from .._core import Node, Tensor, edge, set_grad_enabled, walk_back
 
 
 def _ops() -> Any:
@@ -34,10 +32,6 @@ def _reach(roots: Sequence[Node], targets: set[int]) -> set[int]:
     return useful
 
 
-def _leads(target: Node | Tensor, useful: set[int], wanted: dict[int, list[int]]) -> bool:
-    return id(target) in wanted or (isinstance(target, Node) and target.id in useful)
-
-
 def run_backward(
     outputs: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -51,65 +45,22 @@ def run_backward(
     and nothing is accumulated.
     """
     k: Any = _ops() if create_graph else _core
-    pending: dict[int, tuple[Node, list[Tensor | None]]] = {}
-    leaves: dict[int, tuple[Tensor, Tensor]] = {}
-    heap: list[int] = []
-    found: dict[tuple[int, int], Tensor] = {}
-    useful: set[int] | None = None
-    wanted: dict[int, list[int]] = {}
+    edges = [edge(t) for t in outputs]
+    targets = [] if inputs is None else [edge(t) for t in inputs]
+    limits: tuple[set[int], dict[int, list[int]]] | None = None
     if inputs is not None:
-        edges = [edge(t) for t in inputs]
-        for target, nr in edges:
+        wanted: dict[int, list[int]] = {}
+        for target, nr in targets:
             wanted.setdefault(id(target), []).append(nr)
-        roots = [n for n in (edge(t)[0] for t in outputs) if isinstance(n, Node)]
-        useful = _reach(roots, set(wanted))
+        limits = _reach([n for n, _ in edges if isinstance(n, Node)], set(wanted)), wanted
 
-    def send(target: Node | Tensor, nr: int, g: Tensor) -> None:
-        if useful is not None and not _leads(target, useful, wanted):
-            return
-        if isinstance(target, Node):
-            entry = pending.get(target.id)
-            if entry is None:
-                entry = pending[target.id] = (target, [None] * target.op.outputs)
-                heapq.heappush(heap, -target.id)
-            slots = entry[1]
-            have = slots[nr]
-            slots[nr] = g if have is None else k.add(have, g)
-        else:
-            old = leaves.get(id(target))
-            leaves[id(target)] = (target, g if old is None else k.add(old[1], g))
+    def run_hooks(node: Node, slots: list[Tensor | None]) -> None:
+        _run_hooks(node, slots, create_graph)
 
     before = set_grad_enabled(create_graph)
     try:
-        for t, g in zip(outputs, gradients, strict=True):
-            send(*edge(t), g)
-        while heap:
-            node, slots = pending.pop(-heapq.heappop(heap))
-            if node.hooks is not None or node.retained is not None:
-                _run_hooks(node, slots, create_graph)
-            if id(node) in wanted:
-                for nr in wanted[id(node)]:
-                    if (have := slots[nr]) is not None:
-                        found[id(node), nr] = have
-                if useful is not None and node.id not in useful:
-                    continue
-            saved = saved_values(node, create_graph)
-            g = slots[0] if len(slots) == 1 else tuple(slots)
-            need = node.need
-            if useful is not None:
-                need = tuple([p is not None and _leads(p[0], useful, wanted) for p in node.parents])
-            try:
-                flows = cast(Vjp, node.op.vjp)(k, g, saved, need)
-            except Exception as error:
-                error.add_note(f"(in the backward pass of {node.op.name})")
-                raise
-            if not retain_graph and any(isinstance(s, Tensor) for s in saved):
-                node.saved = FREED
-            del saved
-            for parent, flow in zip(node.parents, flows, strict=False):
-                if parent is not None and flow is not None and flow is not False:
-                    send(*parent, flow)
-        for leaf, g in leaves.values():
+        leaves, found = walk_back(k, edges, gradients, retain_graph, create_graph, limits, run_hooks)
+        for leaf, g in leaves:
             if leaf._hooks:
                 g = _hooked(leaf._hooks, g, create_graph)
             if inputs is None:
@@ -118,9 +69,7 @@ def run_backward(
                 found[id(leaf), 0] = g
     finally:
         set_grad_enabled(before)
-    if inputs is None:
-        return []
-    return [found.get((id(target), nr)) for target, nr in edges]  # pyright: ignore[reportPossiblyUnboundVariable]
+    return [found.get((id(target), nr)) for target, nr in targets]
 
 
 def _hooked(hooks: Any, g: Tensor, create_graph: bool) -> Tensor:

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
-from .._core import Tensor
+from .._core import Node, Tensor, edge
 from .._handles import HookDict, RemovableHandle
-from ..autograd import tape, walk
+from ..autograd import walk
 
 
 def backward(
@@ -42,8 +42,8 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     """
     if not self.requires_grad:
         raise RuntimeError("register_hook: the tensor does not require gradients, so none will come")
-    target, nr = tape.edge(self)
-    if isinstance(target, tape.Node):
+    target, nr = edge(self)
+    if isinstance(target, Node):
         if target.hooks is None:
             target.hooks = {}
         hooks = target.hooks.setdefault(nr, HookDict())
@@ -69,8 +69,8 @@ def retain_grad(self: Tensor) -> None:
     """
     if not self.requires_grad:
         raise RuntimeError("retain_grad: the tensor does not require gradients")
-    node, nr = tape.edge(self)
-    if isinstance(node, tape.Node):
+    node, nr = edge(self)
+    if isinstance(node, Node):
         if node.retained is None:
             node.retained = {}
         node.retained[nr] = weakref.ref(self)
@@ -84,8 +84,8 @@ def _retains_grad(self: Tensor) -> bool:
 def _grad_fn(self: Tensor) -> Any:
     if not self.requires_grad:
         return None
-    target = tape.edge(self)[0]
-    return target if isinstance(target, tape.Node) else None
+    target = edge(self)[0]
+    return target if isinstance(target, Node) else None
 
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:

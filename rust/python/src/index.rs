@@ -49,11 +49,7 @@ fn index_put_into(
     value: T,
     accumulate: bool,
 ) -> PyResult<()> {
-    run(py, value.0.numel(), || {
-        ix::index_put(&dst.0, &opt_refs(&indices), &value.0, accumulate)?;
-        dst.0.storage().bump_version();
-        Ok(())
-    })
+    run(py, value.0.numel(), || ix::index_put(&dst.0, &opt_refs(&indices), &value.0, accumulate))
 }
 /// A copy of `x` with `value` written or added where the indices point.
 #[pyfunction]

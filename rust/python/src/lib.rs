@@ -14,8 +14,10 @@ mod optim;
 mod random;
 mod reduce;
 mod system;
+mod tape;
 mod tensor;
 mod view;
+mod walk;
 
 use pyo3::prelude::*;
 
@@ -38,6 +40,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(pyo3::wrap_pyfunction!(tensor::needs_grad, m)?)?;
     m.add_function(pyo3::wrap_pyfunction!(tensor::version_sum, m)?)?;
     m.add_function(pyo3::wrap_pyfunction!(tensor::meta, m)?)?;
+    tape::register(m)?;
+    m.add_function(pyo3::wrap_pyfunction!(walk::walk_back, m)?)?;
     view::register(m)?;
     basic_index::register(m)?;
     elementwise::register(m)?;

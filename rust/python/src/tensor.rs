@@ -3,6 +3,7 @@
 //! Methods are attached from Python; here are only the fields and what needs the memory itself.
 
 use crate::dtype::{self, PyDType};
+use crate::tape::Node;
 use lectorium::{DType, Scalar, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -21,9 +22,9 @@ pub struct PyTensor {
     requires_grad: bool,
     /// Which of the node's outputs this is.
     #[pyo3(get)]
-    output_nr: usize,
+    pub output_nr: usize,
     /// What made it, where gradients flow back to; None for a leaf.
-    node: Option<Py<PyAny>>,
+    node: Option<Py<Node>>,
     grad: Option<Py<PyAny>>,
     hooks: Option<Py<PyAny>>,
     /// The tensor this is a view of, and its `epoch` when the view's node was made.
@@ -71,12 +72,42 @@ impl PyTensor {
     }
 
     /// Whether gradients flow to it, also through a base that got a node after the view was made.
-    fn wants_grad(&self, py: Python<'_>) -> bool {
+    pub fn wants_grad(&self, py: Python<'_>) -> bool {
         self.requires_grad
             || self.base.as_ref().is_some_and(|base| {
                 let base = base.borrow(py);
                 base.epoch != self.base_epoch && base.requires_grad
             })
+    }
+
+    /// Whether the base got a new node since this view's node was made.
+    pub fn is_stale(&self, py: Python<'_>) -> bool {
+        self.base.as_ref().is_some_and(|b| b.borrow(py).epoch != self.base_epoch)
+    }
+
+    pub fn node(&self, py: Python<'_>) -> Option<Py<Node>> {
+        self.node.as_ref().map(|n| n.clone_ref(py))
+    }
+
+    /// The same memory outside the graph.
+    pub fn alias<'py>(of: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyTensor>> {
+        PyTensor::wrap(of.py(), of.borrow().inner.clone())
+    }
+
+    /// Makes this the output `output_nr` of `node` (None: a leaf that needs no gradient).
+    pub fn set_node(slf: &Bound<'_, Self>, node: Option<Py<Node>>, output_nr: usize) -> PyResult<()> {
+        let mut guard = slf.try_borrow_mut()?;
+        let this = &mut *guard;
+        this.requires_grad = node.is_some();
+        this.output_nr = output_nr;
+        if let Some(base) = &this.base {
+            this.base_epoch = base.borrow(slf.py()).epoch;
+        }
+        let old = std::mem::replace(&mut this.node, node);
+        // Dropped with no borrow open: the destructor of a subclass may look at this tensor. So below.
+        drop(guard);
+        drop(old);
+        Ok(())
     }
 }
 
@@ -249,17 +280,12 @@ impl PyTensor {
         Ok(())
     }
     #[getter]
-    fn _node(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.node.as_ref().map(|n| n.clone_ref(py))
+    fn _node(&self, py: Python<'_>) -> Option<Py<Node>> {
+        self.node(py)
     }
     #[getter]
     fn _base(&self, py: Python<'_>) -> Option<Py<PyTensor>> {
         self.base.as_ref().map(|b| b.clone_ref(py))
-    }
-    /// Whether the base got a new node since this view's node was made.
-    #[getter]
-    fn _stale(&self, py: Python<'_>) -> bool {
-        self.base.as_ref().is_some_and(|b| b.borrow(py).epoch != self.base_epoch)
     }
     #[getter]
     fn _version(&self) -> u64 {
@@ -269,26 +295,15 @@ impl PyTensor {
         self.inner.storage().bump_version();
     }
 
-    /// Makes this the output `output_nr` of `node` (None: a leaf that needs no gradient).
     #[pyo3(signature = (node, output_nr=0))]
-    fn _set_node(slf: &Bound<'_, Self>, node: Option<Py<PyAny>>, output_nr: usize) -> PyResult<()> {
-        let mut guard = slf.try_borrow_mut()?;
-        let this = &mut *guard;
-        this.requires_grad = node.is_some();
-        this.output_nr = output_nr;
-        if let Some(base) = &this.base {
-            this.base_epoch = base.borrow(slf.py()).epoch;
-        }
-        let old = std::mem::replace(&mut this.node, node);
-        drop(guard);
-        drop(old);
-        Ok(())
+    fn _set_node(slf: &Bound<'_, Self>, node: Option<Py<Node>>, output_nr: usize) -> PyResult<()> {
+        PyTensor::set_node(slf, node, output_nr)
     }
     /// As `_set_node` after an in-place change: every view of this tensor makes its node anew.
     #[pyo3(signature = (node, output_nr=0))]
-    fn _rebase(slf: &Bound<'_, Self>, node: Option<Py<PyAny>>, output_nr: usize) -> PyResult<()> {
+    fn _rebase(slf: &Bound<'_, Self>, node: Option<Py<Node>>, output_nr: usize) -> PyResult<()> {
         slf.try_borrow_mut()?.epoch += 1;
-        PyTensor::_set_node(slf, node, output_nr)
+        PyTensor::set_node(slf, node, output_nr)
     }
     /// Points this tensor at the memory of `other` (`.data = other`).
     fn _set_data(slf: &Bound<'_, Self>, other: &Bound<'_, PyTensor>) -> PyResult<()> {

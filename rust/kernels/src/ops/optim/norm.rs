@@ -7,6 +7,8 @@ use crate::ops::copy;
 use crate::parallel::{SendPtr, for_each};
 use crate::tensor::Tensor;
 use crate::{for_float_types, multiversion};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Accumulators side by side: one AVX-512 register of float64 each way.
 const LANES: usize = 16;
@@ -126,16 +128,19 @@ multiversion! {
     }
 }
 
-/// Multiplies all gradients in place.
+/// Multiplies all gradients in place; one that is given twice is scaled once.
 pub fn scale_all(grads: &[&Tensor], factor: f64) -> Result<()> {
     let op = "clip_grad_norm_";
-    for g in grads {
+    let mut seen = HashSet::new();
+    let mut grads = grads.to_vec();
+    grads.retain(|g| seen.insert((Arc::as_ptr(g.storage()), g.layout().offset(), g.shape(), g.strides())));
+    for g in &grads {
         g.expect_cpu(op)?;
         g.expect_writable(op)?;
         for_float_types!(op, g.dtype(), T => { let _: Option<T> = None; });
     }
     let mut rows = Vec::with_capacity(grads.len());
-    for g in grads {
+    for g in &grads {
         rows.push(copy::contiguous(op, g)?);
     }
     let lengths: Vec<usize> = rows.iter().map(Tensor::numel).collect();

@@ -225,3 +225,13 @@ fn the_norm_is_accurate_for_every_order_and_size() {
     assert!(values(&turned).iter().zip(&before).all(|(a, b)| *a == b * 0.5));
     assert!(turned.storage().version() > version);
 }
+
+#[test]
+fn a_gradient_given_twice_is_scaled_once() {
+    let g = tensor(&[2.0, 4.0, 6.0, 8.0], DType::F32);
+    let half = g.with_layout(g.layout().slice(0, 0, 2, 1));
+    scale_all(&[&g, &g, &g.clone()], 0.5).unwrap();
+    assert_eq!(values(&g), [1.0, 2.0, 3.0, 4.0]);
+    scale_all(&[&half, &half], 2.0).unwrap();
+    assert_eq!(values(&g), [2.0, 4.0, 3.0, 4.0]);
+}

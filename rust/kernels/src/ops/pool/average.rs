@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::for_float_types;
+use crate::memory::expect_room;
 use crate::ops::copy;
 use crate::parallel::{SendPtr, for_ranges};
 use crate::simd::vector::Float;
@@ -14,6 +15,11 @@ struct Windows {
     divisor: Option<i64>,
     /// For windows of equal size: the same, a tap at a time.
     regular: Option<rows::Plane>,
+}
+
+/// A batch of no pictures may be of any size: an error where its windows alone would not fit.
+fn expect_windows(op: &'static str, out: [usize; 2]) -> Result<()> {
+    expect_room(op, out[0].saturating_add(out[1]).saturating_mul(size_of::<Window>()))
 }
 
 /// The inputs a window covers, and its length as the divisor counts it.
@@ -40,6 +46,7 @@ impl Windows {
             return Err(Error::value(op, "divisor_override must not be zero"));
         }
         let out = output_size(op, shape, spec)?;
+        expect_windows(op, out)?;
         let along = |axis: usize| -> Vec<Window> {
             let (size, pad, k) = (shape[2 + axis], spec.padding[axis] as isize, spec.kernel[axis] as isize);
             (0..out[axis])

@@ -23,8 +23,23 @@ pub(crate) trait Number: Element {
     fn one() -> Self::Wide;
     fn scaled(a: Self::Wide, scale: f64) -> Self::Sum;
     fn nan(self) -> bool;
-    fn nonzero(self) -> bool;
 }
+
+/// An element by its bits, for tests that a float comparison cannot make: kernels flush denormals.
+pub(crate) trait Bits: Element {
+    /// Whether any bit is set besides the `skip` highest.
+    fn nonzero(self, skip: u32) -> bool;
+}
+
+macro_rules! bits {
+    ($($t:ty),*) => {$(
+        impl Bits for $t {
+            #[inline(always)]
+            fn nonzero(self, skip: u32) -> bool { self.wrapping_shl(skip) != 0 }
+        }
+    )*};
+}
+bits!(u8, i32, i64);
 
 macro_rules! int_number {
     ($($t:ty),*) => {$(
@@ -51,8 +66,6 @@ macro_rules! int_number {
             fn scaled(a: i64, _: f64) -> i64 { a }
             #[inline(always)]
             fn nan(self) -> bool { false }
-            #[inline(always)]
-            fn nonzero(self) -> bool { self != 0 }
         }
     )*};
 }
@@ -83,9 +96,6 @@ macro_rules! float_number {
             fn scaled(a: f64, scale: f64) -> $t { (a * scale) as $t }
             #[inline(always)]
             fn nan(self) -> bool { self.is_nan() }
-            #[inline(always)]
-            // Denormals count as zero, as in every kernel (see parallel::DenormalsOff).
-            fn nonzero(self) -> bool { self != 0.0 }
         }
     )*};
 }
@@ -112,11 +122,11 @@ kind!(Prod);
 kind!(/// The largest; not-a-number wins.
     Max);
 kind!(Min);
-kind!(/// Whether any element is not zero.
-    Any);
+kind!(/// Whether any element is not zero, its `skip` highest bits aside.
+    Any, skip: u32);
 kind!(/// Whether all elements are not zero.
-    All);
-kind!(CountNonzero);
+    All, skip: u32);
+kind!(CountNonzero, skip: u32);
 kind!(/// The sum of squared distances from the shift, times `scale`.
     SquaredDistance, scale: f64);
 kind!(/// The shift plus the logarithm of the sum of e^(x - shift).
@@ -269,9 +279,9 @@ pub(crate) fn smaller<T: Number>(a: T, x: T) -> T {
 
 plain!(Max, Number, T => T, T::LOWEST, |_o, a, x, _s| larger(a, x), |a, b| larger(a, b), |_o, t| t);
 plain!(Min, Number, T => T, T::HIGHEST, |_o, a, x, _s| smaller(a, x), |a, b| smaller(a, b), |_o, t| t);
-plain!(Any, Number, u8 => Bool, 0, |_o, a, x, _s| a | x.nonzero() as u8, |a, b| a | b, |_o, t| Bool(t));
-plain!(All, Number, u8 => Bool, 1, |_o, a, x, _s| a & x.nonzero() as u8, |a, b| a & b, |_o, t| Bool(t));
-plain!(CountNonzero, Number, i64 => i64, 0, |_o, a, x, _s| a + x.nonzero() as i64, |a, b| a + b, |_o, t| t);
+plain!(Any, Bits, u8 => Bool, 0, |o, a, x, _s| a | x.nonzero(o.skip) as u8, |a, b| a | b, |_o, t| Bool(t));
+plain!(All, Bits, u8 => Bool, 1, |o, a, x, _s| a & x.nonzero(o.skip) as u8, |a, b| a & b, |_o, t| Bool(t));
+plain!(CountNonzero, Bits, i64 => i64, 0, |o, a, x, _s| a + x.nonzero(o.skip) as i64, |a, b| a + b, |_o, t| t);
 plain!(MaxAbs, FloatNumber, T => T, T::ZERO, |_o, a, x, _s| larger(a, x.abs()), |a, b| larger(a, b), |_o, t| t);
 plain!(MinAbs, FloatNumber, T => T, T::INFINITY, |_o, a, x, _s| smaller(a, x.abs()), |a, b| smaller(a, b), |_o, t| t);
 float_sum!(SumAbs, |_o, x, _s| x.abs(), |_o, t| t);

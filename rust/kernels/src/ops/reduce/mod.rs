@@ -74,6 +74,36 @@ macro_rules! for_numbers {
     };
 }
 
+/// A tensor that [`readable`] returned as integers of the same bits, and how many of the highest do
+/// not count: a float's sign. Comparing floats would take denormals for zero, as kernels flush them.
+fn bits(op: &'static str, x: &Tensor) -> Result<(Tensor, u32)> {
+    Ok(match x.dtype() {
+        DType::F32 => (relabelled(op, x, DType::I32)?, 1),
+        DType::F64 => (relabelled(op, x, DType::I64)?, 1),
+        _ => (x.clone(), 0),
+    })
+}
+
+/// As [`for_numbers`], of a tensor that [`bits`] returned.
+macro_rules! for_bits {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            _ => {
+                type $T = i64;
+                $body
+            }
+        }
+    };
+}
+
 /// What a sum or product of `dtype` has as result: integers and bool become int64.
 fn sum_type(dtype: DType) -> DType {
     if dtype.is_float() { dtype } else { DType::I64 }
@@ -179,27 +209,27 @@ fn truth_type(dtype: DType) -> DType {
 /// Whether any element over axes is not zero.
 pub fn any(x: &Tensor, axes: &[isize], keepdim: bool) -> Result<Tensor> {
     x.expect_cpu("any")?;
-    let y = readable("any", x)?;
+    let (y, skip) = bits("any", &readable("any", x)?)?;
     let plan = Plan::new("any", &y, axes, keepdim)?;
-    let out = for_numbers!(y.dtype(), T => reduce("any", Any::<T>::new(), &y, &plan, None)?);
+    let out = for_bits!(y.dtype(), T => reduce("any", Any::<T>::new(skip), &y, &plan, None)?);
     relabelled("any", &out, truth_type(x.dtype()))
 }
 
 /// Whether all elements over axes are not zero.
 pub fn all(x: &Tensor, axes: &[isize], keepdim: bool) -> Result<Tensor> {
     x.expect_cpu("all")?;
-    let y = readable("all", x)?;
+    let (y, skip) = bits("all", &readable("all", x)?)?;
     let plan = Plan::new("all", &y, axes, keepdim)?;
-    let out = for_numbers!(y.dtype(), T => reduce("all", All::<T>::new(), &y, &plan, None)?);
+    let out = for_bits!(y.dtype(), T => reduce("all", All::<T>::new(skip), &y, &plan, None)?);
     relabelled("all", &out, truth_type(x.dtype()))
 }
 
 /// How many elements over axes are not zero.
 pub fn count_nonzero(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
     x.expect_cpu("count_nonzero")?;
-    let y = readable("count_nonzero", x)?;
+    let (y, skip) = bits("count_nonzero", &readable("count_nonzero", x)?)?;
     let plan = Plan::new("count_nonzero", &y, axes, false)?;
-    for_numbers!(y.dtype(), T => reduce("count_nonzero", CountNonzero::<T>::new(), &y, &plan, None))
+    for_bits!(y.dtype(), T => reduce("count_nonzero", CountNonzero::<T>::new(skip), &y, &plan, None))
 }
 
 /// The input of an operation for floats, in float32 or float64.
@@ -264,7 +294,8 @@ pub fn norm(x: &Tensor, p: f64, axes: &[isize], keepdim: bool) -> Result<Tensor>
     }
     let plan = Plan::new("norm", &y, axes, keepdim)?;
     if p == 0.0 {
-        let count = for_numbers!(y.dtype(), T => reduce("norm", CountNonzero::<T>::new(), &y, &plan, None)?);
+        let (y, skip) = bits("norm", &y)?;
+        let count = for_bits!(y.dtype(), T => reduce("norm", CountNonzero::<T>::new(skip), &y, &plan, None)?);
         return copy::cast("norm", &count, x.dtype());
     }
     let out = for_float_types!("norm", y.dtype(), T => {

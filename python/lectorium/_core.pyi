@@ -72,6 +72,7 @@ class Op:
 @final
 class Node:
     """One recorded call. Parents are nodes, or leaf tensors, each with the number of its output."""
+
     hooks: dict[_int, HookDict] | None
     retained: dict[_int, ReferenceType[Tensor]] | None
     def name(self) -> str: ...

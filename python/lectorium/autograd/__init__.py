@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._core import ShapeError, Tensor
+from .._core import Node, ShapeError, Tensor
 from .checkpoint import checkpoint
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .._core import Node
 from .walk import backward as _backward, run_backward, seed_gradients
 
 

@@ -165,12 +165,12 @@ def _keep_old_values(x: Tensor, made: Node | None, start: int) -> None:
 def _old(value: Tensor, root: Tensor) -> Tensor:
     if value is not root and value._base is not root:
         return value
-    where = edge(value) if value.requires_grad else None
-    if where is not None and not isinstance(where[0], Node):
+    made, nr = edge(value) if value.requires_grad else (None, 0)
+    if isinstance(made, Tensor):
         return value
     kept = _core.clone(value.detach())
-    if where is not None:
-        kept._set_node(*where)
+    if made is not None:
+        kept._set_node(made, nr)
     return kept
 
 

@@ -11,9 +11,10 @@ An operation's forward and its vector-Jacobian product stand together in ``lecto
         x, y = saved
         return need[0] and k.mul(g, y), need[1] and k.mul(g, x)
 
-Recording a call is compiled (``rust/python/src/tape.rs``), as is the walk (``walk.rs``); what an operation
-and its gradient are is here. ``k`` is the namespace of kernels. Under ``create_graph`` the walk passes ``lectorium.ops`` instead, so
+``k`` is the namespace of kernels. Under ``create_graph`` the walk passes ``lectorium.ops`` instead, so
 that the gradient of every operation is made of operations that can be differentiated again.
+
+Recording a call and the walk back are compiled, in ``rust/python``: ``tape.rs`` and ``walk.rs``.
 """
 
 from __future__ import annotations

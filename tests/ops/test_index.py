@@ -289,3 +289,10 @@ def test_a_failed_assignment_leaves_the_tensor_as_it_was() -> None:
         with pytest.raises(IndexError):
             bad()
         assert x.tolist() == [0, 1, 2, 3]
+
+
+def test_an_assignment_counts_one_change() -> None:
+    x = lt.zeros(4)
+    before = x._version
+    x.index_put_((lt.tensor([1, 2]),), lt.tensor([5.0, 6.0]))
+    assert x._version == before + 1

@@ -146,3 +146,9 @@ def test_a_wrong_pooling_is_an_error_that_says_what_is_wrong(case: int) -> None:
     call, kind, text = ERRORS[case]
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_an_empty_batch_of_absurd_pictures_is_an_error_and_the_process_goes_on() -> None:
+    with pytest.raises((MemoryError, ValueError), match="avg_pool2d"):
+        F.avg_pool2d(lt.empty(0, 1, 2**50, 1), (2, 1))
+    assert F.avg_pool2d(lt.empty(0, 3, 8, 8), 2).shape == (0, 3, 4, 4)

@@ -47,10 +47,6 @@ def _index(self: Tensor) -> int:
     return int(self.item())
 
 
-def _hash(self: Tensor) -> int:
-    return id(self)
-
-
 def _contains(self: Tensor, value: Any) -> bool:
     return bool(_core.any(_core.eq(self, value)).item())
 
@@ -106,7 +102,8 @@ PROTOCOLS: dict[str, Callable[..., Any]] = {
     "__int__": _int,
     "__float__": _float,
     "__index__": _index,
-    "__hash__": _hash,
+    # The one of the tensor as an object; comparing gives a tensor.
+    "__hash__": object.__hash__,
     "__contains__": _contains,
     "__getitem__": indexing.getitem,
     "__setitem__": indexing.setitem,

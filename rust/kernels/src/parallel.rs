@@ -6,13 +6,17 @@
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
+use std::time::{Duration, Instant};
 
 /// Elements below which an elementwise kernel stays on one thread (about 10 us of work).
 pub const GRAIN: usize = 1 << 15;
-/// Turns a worker spins before it parks (about 20 us), yielding now and then.
-const SPIN_TURNS: usize = 4000;
+/// How long a thread spins for work, or for the last worker, before it sleeps: some times what waking
+/// it costs.
+const SPIN: Duration = Duration::from_micros(50);
+/// Between two looks at the clock a spinning thread that still has its core is never away so long.
+const AWAY: Duration = Duration::from_micros(20);
 
 static WANTED: AtomicUsize = AtomicUsize::new(0);
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
@@ -68,14 +72,98 @@ struct Shared {
     /// woken, or that another process keeps from its core.
     gate: AtomicUsize,
     job: AtomicPtr<Job>,
-    parked: Mutex<usize>,
+    /// Workers that sleep, or are about to.
+    parked: AtomicUsize,
+    door: Mutex<()>,
     wake: Condvar,
+    /// Whether the caller sleeps until the last worker has left.
+    waiting: AtomicBool,
+    left: Condvar,
     stop: AtomicBool,
+}
+
+/// Spins until `done`, for a while. It never yields: the system may then run anybody for milliseconds.
+/// But a spinner that finds it was kept from its core gives up, because somebody else needs the core.
+fn spin(done: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    let mut last = start;
+    loop {
+        for _ in 0..32 {
+            if done() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        let now = Instant::now();
+        if now - start > SPIN || now - last > AWAY {
+            return done();
+        }
+        last = now;
+    }
 }
 
 impl Shared {
     fn epoch(&self) -> usize {
-        self.gate.load(Ordering::Acquire) >> EPOCH
+        self.gate.load(SeqCst) >> EPOCH
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.door.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn sleep<'a>(&self, until: &Condvar, door: MutexGuard<'a, ()>) -> MutexGuard<'a, ()> {
+        until.wait(door).unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// For a worker: returns when there is another job than number `seen`.
+    fn await_job(&self, seen: usize) {
+        if spin(|| self.epoch() != seen) {
+            return;
+        }
+        let mut door = self.lock();
+        self.parked.fetch_add(1, SeqCst);
+        // Looked at after it has been counted: whoever opens a job does these in the other order.
+        while self.epoch() == seen {
+            door = self.sleep(&self.wake, door);
+        }
+        self.parked.fetch_sub(1, SeqCst);
+    }
+
+    /// Wakes up to so many workers.
+    fn wake(&self, helpers: usize) {
+        let parked = self.parked.load(SeqCst);
+        if parked == 0 {
+            return;
+        }
+        let _door = self.lock();
+        if helpers >= parked {
+            self.wake.notify_all();
+        } else {
+            (0..helpers).for_each(|_| self.wake.notify_one());
+        }
+    }
+
+    fn leave(&self) {
+        let before = self.gate.fetch_sub(1, SeqCst);
+        if before & (OPEN - 1) == 1 && self.waiting.load(SeqCst) {
+            let _door = self.lock();
+            self.left.notify_one();
+        }
+    }
+
+    /// For the caller: returns when the last worker has left. It sleeps where that takes long, and so
+    /// leaves its core to a worker that has none.
+    fn await_workers(&self) {
+        let alone = || self.gate.load(SeqCst) & (OPEN - 1) == 0;
+        if alone() || spin(alone) {
+            return;
+        }
+        let mut door = self.lock();
+        self.waiting.store(true, SeqCst);
+        while !alone() {
+            door = self.sleep(&self.left, door);
+        }
+        self.waiting.store(false, SeqCst);
     }
 
     /// Enters the job numbered `epoch` if it is still open.
@@ -120,24 +208,7 @@ fn worker(shared: Arc<Shared>) {
     let _denormals = DenormalsOff::new();
     let mut seen = 0;
     loop {
-        let mut turns = 0;
-        while shared.epoch() == seen {
-            turns += 1;
-            if turns < SPIN_TURNS {
-                std::hint::spin_loop();
-                if turns & 255 == 0 {
-                    // Another process may need this core.
-                    std::thread::yield_now();
-                }
-                continue;
-            }
-            let mut parked = shared.parked.lock().unwrap_or_else(|e| e.into_inner());
-            *parked += 1;
-            while shared.epoch() == seen {
-                parked = shared.wake.wait(parked).unwrap_or_else(|e| e.into_inner());
-            }
-            *parked -= 1;
-        }
+        shared.await_job(seen);
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
@@ -145,7 +216,7 @@ fn worker(shared: Arc<Shared>) {
         if shared.enter(seen) {
             // SAFETY: the job lives until the gate's crowd, which counts this worker, has left.
             unsafe { (*shared.job.load(Ordering::Acquire)).work() };
-            shared.gate.fetch_sub(1, Ordering::Release);
+            shared.leave();
         }
     }
 }
@@ -155,8 +226,11 @@ impl Pool {
         let shared = Arc::new(Shared {
             gate: AtomicUsize::new(0),
             job: AtomicPtr::new(std::ptr::null_mut()),
-            parked: Mutex::new(0),
+            parked: AtomicUsize::new(0),
+            door: Mutex::new(()),
             wake: Condvar::new(),
+            waiting: AtomicBool::new(false),
+            left: Condvar::new(),
             stop: AtomicBool::new(false),
         });
         for i in 0..workers {
@@ -175,32 +249,19 @@ impl Pool {
         let s = &self.shared;
         s.job.store(job as *const Job as *mut Job, Ordering::Release);
         let epoch = s.epoch().wrapping_add(1) & (usize::MAX >> EPOCH);
-        s.gate.store((epoch << EPOCH) | OPEN, Ordering::Release);
-        {
-            let parked = s.parked.lock().unwrap_or_else(|e| e.into_inner());
-            if *parked > 0 {
-                s.wake.notify_all();
-            }
-        }
+        s.gate.store((epoch << EPOCH) | OPEN, SeqCst);
+        s.wake(job.tasks - 1);
         job.work();
-        s.gate.fetch_and(!OPEN, Ordering::AcqRel);
-        let mut turns = 0usize;
-        while s.gate.load(Ordering::Acquire) & (OPEN - 1) != 0 {
-            turns += 1;
-            std::hint::spin_loop();
-            if turns & 255 == 0 {
-                std::thread::yield_now();
-            }
-        }
+        s.gate.fetch_and(!OPEN, SeqCst);
+        s.await_workers();
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.gate.fetch_add(1 << EPOCH, Ordering::AcqRel);
-        let _parked = self.shared.parked.lock().unwrap_or_else(|e| e.into_inner());
-        self.shared.wake.notify_all();
+        self.shared.stop.store(true, SeqCst);
+        self.shared.gate.fetch_add(1 << EPOCH, SeqCst);
+        self.shared.wake(usize::MAX);
     }
 }
 

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from .alexnet import AlexNet
 from .cifarnet import CifarNet
+from .dcgan import DCGAN
+from .densenet import DenseNet, DenseNet121
+from .googlenet import GoogLeNet
 from .lenet5 import LeNet5
 from .logistic_regression import LogisticRegression
 from .mlp import MLP
 from .perceptron import Perceptron
+from .resnet import ResNet18, ResNet34, ResNet50
+from .resnet20 import ResNet20
+from .resnext29 import ResNeXt29
+from .unet import UNet
+from .vae import VAE, vae_loss
+from .vgg import VGG16
+from .wavenet import WaveNet
 from .xor_mlp import XorMLP
 
-__all__ = ["MLP", "CifarNet", "LeNet5", "LogisticRegression", "Perceptron", "XorMLP"]
+__all__ = [
+    "DCGAN",
+    "MLP",
+    "VAE",
+    "VGG16",
+    "AlexNet",
+    "CifarNet",
+    "DenseNet",
+    "DenseNet121",
+    "GoogLeNet",
+    "LeNet5",
+    "LogisticRegression",
+    "Perceptron",
+    "ResNeXt29",
+    "ResNet18",
+    "ResNet20",
+    "ResNet34",
+    "ResNet50",
+    "UNet",
+    "WaveNet",
+    "XorMLP",
+    "vae_loss",
+]

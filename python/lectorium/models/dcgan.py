@@ -63,6 +63,8 @@ class Discriminator(nn.Module):
 
     `width`: the channels after the first layer. The paper's sigmoid is in the loss, BCEWithLogitsLoss.
 
+    Errors: ValueError for pictures of another size.
+
     Example:
         >>> lt.models.dcgan.Discriminator(size=32, width=8)(lt.zeros(2, 3, 32, 32)).shape
         (2,)
@@ -70,6 +72,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int = 64, width: int = 64, channels: int = 3) -> None:
         super().__init__()
+        self.size = size
         layers: list[nn.Module] = [
             nn.Conv2d(channels, width, kernel_size=4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(0.2),
@@ -85,6 +88,11 @@ class Discriminator(nn.Module):
         _init(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] != (self.size, self.size):
+            raise ValueError(
+                f"Discriminator: expected pictures of {self.size}x{self.size}, got shape {tuple(x.shape)}; "
+                "resize them, or make the model for another size"
+            )
         return self.main(x).flatten()
 
 

@@ -68,7 +68,7 @@ class WaveNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.causal(self.embedding(x).transpose(1, 2))
+        x = self.causal(self.embedding(x).transpose(-2, -1))
         skips: list[Tensor] = []
         for layer in self.layers:
             x, skip = layer(x)

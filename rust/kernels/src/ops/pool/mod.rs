@@ -98,7 +98,10 @@ fn output_size(op: &'static str, shape: [usize; 4], spec: &PoolSpec) -> Result<[
             let ([kh, kw], pad) = (spec.kernel, spec.padding);
             return Err(Error::shape(
                 op,
-                format!("kernel {kh}x{kw} (dilation {d}, padding {pad:?}) does not fit the input {h}x{w}"),
+                format!(
+                    "kernel {kh}x{kw} (dilation {d}, padding {pad:?}) does not fit the input {h}x{w}; \
+                     use a smaller kernel or a larger input"
+                ),
             ));
         }
         out[axis] = n as usize;

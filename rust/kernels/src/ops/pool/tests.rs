@@ -256,7 +256,7 @@ fn errors_say_what_was_expected_and_what_came() {
     );
     assert_eq!(
         words(PoolSpec::square(5)),
-        "max_pool2d: kernel 5x5 (dilation 1, padding [0, 0]) does not fit the input 4x4"
+        "max_pool2d: kernel 5x5 (dilation 1, padding [0, 0]) does not fit the input 4x4; use a smaller kernel or a larger input"
     );
     assert!(avg_pool2d(&x, PoolSpec { dilation: [2, 1], ..s }, true, None).is_err());
     assert!(avg_pool2d(&x, s, true, Some(0)).is_err());

@@ -15,7 +15,9 @@ from PIL import Image
 
 import lectorium as lt
 from lectorium.cli import main
+from lectorium.cli.networks import NETWORKS
 from lectorium.datasets import Strokes
+from lectorium.recipes.layers import layers
 
 SMALL = ["--limit=200", "--epochs=1", "--batch-size=50"]
 
@@ -119,6 +121,27 @@ def test_info_shows_the_layers_of_every_recipe(name: str, capsys: pytest.Capture
     assert re.search(rf"total .*\b{parameters:,}\b", printed)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_info_shows_the_layers_of_every_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", name]) == 0
+    printed = capsys.readouterr().out
+    parameters = sum(p.numel() for p in NETWORKS[name].make().parameters())
+    assert re.search(rf"total .*\b{parameters:,}\b", printed)
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("alexnet", 0.714), ("vgg16", 15.470), ("googlenet", 1.498), ("resnet18", 1.814), ("resnet34", 3.664),
+        ("resnet50", 4.089), ("densenet121", 2.834),
+    ],
+)  # fmt: skip
+def test_multiply_adds_are_those_that_torchvision_gives(name: str, billions: float) -> None:
+    net = NETWORKS[name]
+    rows = layers(net.make(), net.input_shape)
+    assert round(sum(row.multiply_adds for row in rows) / 1e9, 3) == pytest.approx(billions, abs=0.0015)
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"lectorium {lt.__version__}\n"
@@ -143,7 +166,7 @@ def test_the_flags_of_train_are_those_of_readme(capsys: pytest.CaptureFixture[st
     ("arguments", "code", "message"),
     [
         (["train", "lenet"], 2, "unknown recipe 'lenet'; did you mean 'lenet5'?"),
-        (["info", "xormlp"], 2, "unknown recipe 'xormlp'; did you mean 'xor-mlp'?"),
+        (["info", "xormlp"], 2, "unknown recipe or model 'xormlp'; did you mean 'xor-mlp'?"),
         (["train", "lenet5", "--data=mnits"], 2, "unknown data set 'mnits'; did you mean 'mnist'?"),
         (["train", "lenet5", "--data=cifar10"], 2, "lenet5 does not run on cifar10"),
         (["train", "lenet5", "--epochs=0"], 2, "epochs must be 1 or more, got 0"),

@@ -129,11 +129,24 @@ def list_() -> None:
 
 
 @app.command()
-def info(name: Annotated[str, typer.Argument(help="A recipe.")]) -> None:
+def info(
+    name: Annotated[str, typer.Argument(help="A recipe, or a model that `lectorium list` names.")],
+) -> None:
     """Show a model's layers: output shapes, parameters, multiply-adds."""
+    from ..recipes.errors import unknown
+    from ..recipes.layers import layers
+    from .networks import NETWORKS
     from .show import show_layers
 
-    show_layers(recipes.get(name))
+    if name in recipes.SUMMARIES:
+        recipe = recipes.get(name)
+        title, rows = recipes.SUMMARIES[name], layers(recipe.model(), recipe.input_shape)
+    elif name in NETWORKS:
+        net = NETWORKS[name]
+        title, rows = net.title, layers(net.make(), net.input_shape, net.dtype)
+    else:
+        raise unknown("recipe or model", name, [*recipes.SUMMARIES, *NETWORKS])
+    show_layers(f"{name}: {title}", rows)
 
 
 def _threads(threads: int | None) -> None:

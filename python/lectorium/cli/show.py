@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..recipes import SUMMARIES
-from ..recipes.layers import layers
-from ..recipes.recipe import Recipe
+from ..recipes.layers import Layer
 from ..recipes.training import Batch
 
 PLAIN_EVERY = 5.0  # seconds between lines where nothing can move
@@ -181,12 +180,14 @@ def show_recipes() -> None:
         table.add_row(name, summary, ", ".join(recipes.get(name).datasets))
     Console(highlight=False).print(table)
     print("\nlectorium train NAME trains one, lectorium info NAME shows its layers.")
+    from .networks import NETWORKS
+
+    print(f"Models whose layers it shows too: {', '.join(NETWORKS)}.")
 
 
-def show_layers(recipe: Recipe) -> None:
+def show_layers(title: str, rows: Sequence[Layer]) -> None:
     """The table of a model's layers."""
-    rows = layers(recipe.model(), recipe.input_shape)
-    table = Table(title=f"{recipe.name}: {SUMMARIES[recipe.name]}", header_style="bold", show_footer=True)
+    table = Table(title=title, header_style="bold", show_footer=True)
     parameters, adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
     table.add_column("layer", footer="total")
     table.add_column("output", justify="right", no_wrap=True)

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import nn
-from .._core import Tensor
+from .._core import Tensor, dtype as DType, float32
 from ..autograd import no_grad
 from ..creation import zeros
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, *_TRANSPOSED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Layer:
     multiply_adds: int
 
 
-def layers(model: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
-    """The rows of a model's table, found by running it once on zeros.
+def layers(model: nn.Module, input_shape: Sequence[int], dtype: DType = float32) -> list[Layer]:
+    """The rows of a model's table, found by running it once on zeros of that dtype.
 
     Example:
         >>> [row.multiply_adds for row in lt.recipes.layers.layers(lt.nn.Linear(784, 10), (784,))]
@@ -32,20 +35,19 @@ def layers(model: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
     rows = [Layer("input", tuple(input_shape), 0, 0)]
     counted: set[int] = set()
 
-    def note(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         fresh = [p for p in module.parameters() if id(p) not in counted]
         counted.update(id(p) for p in fresh)
         shape = tuple(output.shape[1:])
-        rows.append(
-            Layer(_describe(module), shape, sum(p.numel() for p in fresh), _multiply_adds(module, output))
-        )
+        adds = _multiply_adds(module, inputs[0], output)
+        rows.append(Layer(_describe(module), shape, sum(p.numel() for p in fresh), adds))
 
     leaves = [module for module in model.modules() if not list(module.children())]
     handles = [module.register_forward_hook(note) for module in leaves]
     training = model.training
     try:
         with no_grad():
-            model.eval()(zeros(1, *input_shape))
+            model.eval()(zeros(1, *input_shape, dtype=dtype))
     finally:
         model.train(training)
         for handle in handles:
@@ -53,18 +55,29 @@ def layers(model: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
     return rows
 
 
+_NAMES = {"ReLU": "ReLU", "LeakyReLU": "leaky ReLU", "BatchNorm2d": "batch norm"}
+
+
 def _describe(module: Any) -> str:
-    if isinstance(module, nn.Conv2d):
-        text = f"conv {module.out_channels}, K{_side(module.kernel_size)}"
-        text += f" S{_side(module.stride)}" if _side(module.stride) != "1" else ""
-        return text + (f" P{_side(module.padding)}" if _side(module.padding) != "0" else "")
+    if isinstance(module, _CONVOLUTIONS):
+        kind = "transposed conv" if isinstance(module, _TRANSPOSED) else "conv"
+        text = f"{kind} {module.out_channels}, K{_side(module.kernel_size)}"
+        for letter, value, usual in (
+            ("S", module.stride, "1"), ("P", module.padding, "0"), ("D", module.dilation, "1"),
+        ):  # fmt: skip
+            text += f" {letter}{_side(value)}" if _side(value) != usual else ""
+        return text + (f", {module.groups} groups" if module.groups > 1 else "")
     if isinstance(module, nn.MaxPool2d):
         return f"max pool {_side(module.kernel_size)}"
+    if isinstance(module, nn.AvgPool2d):
+        return f"average pool {_side(module.kernel_size)}"
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        return f"average pool to {_side(module.output_size)}"
     if isinstance(module, nn.Linear):
         return f"linear {module.out_features}"
     if isinstance(module, nn.Dropout):
         return f"dropout {module.p:g}"
-    return {"ReLU": "ReLU"}.get(type(module).__name__, type(module).__name__.lower())
+    return _NAMES.get(type(module).__name__, type(module).__name__.lower())
 
 
 def _side(value: Any) -> str:
@@ -72,9 +85,11 @@ def _side(value: Any) -> str:
     return sides[0] if len(set(sides)) == 1 else "x".join(sides)
 
 
-def _multiply_adds(module: Any, output: Tensor) -> int:
+def _multiply_adds(module: Any, input: Tensor, output: Tensor) -> int:
     """One for each product that is added up; the bias and everything elementwise are left out."""
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, _TRANSPOSED):
+        return input.numel() * module.weight[0].numel()
+    if isinstance(module, _CONVOLUTIONS):
         return output.numel() * module.weight[0].numel()
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features

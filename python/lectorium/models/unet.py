@@ -27,7 +27,7 @@ class UNet(nn.Module):
     smaller than the picture, and what is handed across is cropped; here they are padded and nothing is
     cropped. There is no dropout.
 
-    Errors: ValueError for a height or width that is not a multiple of 16.
+    Errors: ValueError for another number of axes, or a height or width that is not a multiple of 16.
 
     Example:
         >>> lt.models.UNet(width=8)(lt.zeros(2, 1, 32, 48)).shape
@@ -54,10 +54,10 @@ class UNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim == 4 and (x.shape[2] % 16 or x.shape[3] % 16):
+        if x.ndim != 4 or x.shape[2] % 16 or x.shape[3] % 16:
             raise ValueError(
-                f"UNet: expected a height and width that are multiples of 16, got {x.shape[2]}x{x.shape[3]}; "
-                "pad or crop the pictures"
+                "UNet: expected pictures [N, channels, H, W] with H and W multiples of 16, "
+                f"got shape {tuple(x.shape)}; pad or crop the pictures"
             )
         across: list[Tensor] = []
         for i, block in enumerate(self.down):

@@ -38,11 +38,10 @@ class GatedLayer(nn.Module):
 class WaveNet(nn.Module):
     """Gated layers with dilations 1, 2, 4, …: samples [N, T] to logits [N, classes, T] of the next ones.
 
-    A sample is an integer below `classes`, such as mu-law gives; output t depends on samples 0 to t. `layers`
-    of them reach back 2^layers samples, and the first convolution one more. `residual` and `skip` are the
-    channels of the two paths; 134,272 parameters as it stands. Source: van den Oord and others (2016),
-    WaveNet: a generative model for raw audio. The one-hot input and its 1x1 convolution are an embedding
-    here.
+    A sample is an integer below `classes`, such as mu-law gives; output t depends on sample t and the
+    2^layers before it. `residual` and `skip` are the channels of the two paths. 134,272 parameters as it
+    stands. Source: van den Oord and others (2016), WaveNet: a generative model for raw audio. The one-hot
+    input and its 1x1 convolution are an embedding here.
 
     Example:
         >>> sound = lt.randint(0, 256, (2, 100))

@@ -296,3 +296,22 @@ def test_an_assignment_counts_one_change() -> None:
     before = x._version
     x.index_put_((lt.tensor([1, 2]),), lt.tensor([5.0, 6.0]))
     assert x._version == before + 1
+
+
+@pytest.mark.parametrize("n", [5, 100, 700])
+def test_long_rows_are_gathered_and_scattered_and_refuse_strangers(n: int) -> None:
+    torch = require_torch()
+    rng = np.random.default_rng(n)
+    x, src, index = sample((9, n), seed=1), sample((9, n), seed=2), rng.integers(0, n, (9, n))
+    ours, theirs = [lt.tensor(v) for v in (x, index, src)], [torch.tensor(v) for v in (x, index, src)]
+    assert_same(lt.gather(ours[0], 1, ours[1]), torch.gather(theirs[0], 1, theirs[1]))
+    assert_same(
+        lt.scatter_add(ours[0], 1, ours[1], ours[2]), torch.scatter_add(theirs[0], 1, theirs[1], theirs[2])
+    )
+    index[7, n - 1] = n
+    for call in (
+        lambda: lt.gather(ours[0], 1, lt.tensor(index)),
+        lambda: lt.scatter_add(ours[0], 1, lt.tensor(index), ours[2]),
+    ):
+        with pytest.raises(IndexError, match=f"{n} is out of range"):
+            call()

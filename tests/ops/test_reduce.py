@@ -291,3 +291,25 @@ def test_an_axis_that_is_no_integer_is_a_type_error() -> None:
     for bad in ("0", 0.5, [0.5]):
         with pytest.raises(TypeError):
             lt.sum(lt.ones(2, 3), bad)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 10, 16, 31, 32, 33])
+def test_many_short_rows_reduce_as_one_by_one(n: int) -> None:
+    data = sample((67, n), seed=n)
+    data[5, n // 2] = np.nan
+    data[9] = data[9, 0]
+    x = lt.tensor(data)
+    for name, many in (
+        ("sum", np.sum),
+        ("amax", np.max),
+        ("argmax", np.argmax),
+        ("argmin", np.argmin),
+        ("prod", np.prod),
+    ):
+        got = getattr(lt, name)(x, 1).numpy()
+        np.testing.assert_allclose(got, many(data.astype(np.float64), 1), rtol=2e-6, atol=1e-6)
+        turned = getattr(lt, name)(lt.tensor(np.ascontiguousarray(data.T)).t(), 1)
+        np.testing.assert_allclose(turned.numpy(), got, rtol=2e-6, atol=1e-6)
+    values, places = lt.max(x, 1)
+    np.testing.assert_array_equal(places.numpy(), np.argmax(data, 1))
+    np.testing.assert_array_equal(values.numpy(), data.max(1))

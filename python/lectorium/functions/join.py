@@ -36,12 +36,15 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     tensors = list(tensors)
     if not tensors:
         raise ValueError("stack: expected at least one tensor, got an empty list")
+    shape = tensors[0].shape
     for i, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
+        if x.shape != shape:
             raise _core.ShapeError(
-                f"stack: tensor {i} has shape {list(x.shape)}, tensor 0 has {list(tensors[0].shape)}; "
-                "they must be equal"
+                f"stack: tensor {i} has shape {list(x.shape)}, tensor 0 has {list(shape)}; they must be equal"
             )
+    if dim in (0, -len(shape) - 1) and shape:
+        # One view instead of one for each tensor.
+        return ops.reshape(ops.cat(tensors, 0), (len(tensors), *shape))
     return ops.cat([ops.unsqueeze(x, dim) for x in tensors], dim)
 
 

@@ -81,7 +81,9 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
         >>> lt.lerp(lt.zeros(2), lt.ones(2), 0.25)
         tensor([0.2500, 0.2500])
     """
-    return ops.add(input, ops.mul(ops.sub(end, input), weight))
+    if not (input.dtype.is_floating_point and end.dtype == input.dtype):
+        return ops.add(input, ops.mul(ops.sub(end, input), weight))
+    return ops.lerp(input, end, weight)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
@@ -91,7 +93,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
         >>> lt.addcmul(lt.ones(1), lt.full((1,), 2.0), lt.full((1,), 3.0), value=0.5)
         tensor([4.])
     """
-    return ops.add(input, ops.mul(tensor1, tensor2), value)
+    return ops.addcmul(input, tensor1, tensor2, value)
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:

@@ -192,6 +192,35 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
+def lerp(k: Any, x: Any, end: Any, weight: Any) -> One:
+    """``x + weight * (end - x)``, broadcast."""
+    return k.lerp(x, end, weight), (x, end, weight, k.meta(x), k.meta(end), k.meta(weight))
+
+
+@lerp.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, end, weight, mx, me, mw = saved
+    ahead = (need[0] or need[1]) and k.mul(g, weight)
+    dx = need[0] and k.sum_to(k.sub(g, ahead), mx)
+    dw = need[2] and k.sum_to(k.mul(g, k.sub(end, x)), mw)
+    return dx, need[1] and k.sum_to(ahead, me), dw
+
+
+@op
+def addcmul(k: Any, x: Any, a: Any, b: Any, value: Any = 1) -> One:
+    """``x + value * a * b``, broadcast and promoted."""
+    return k.addcmul(x, a, b, value), (a, b, value, k.meta(x), k.meta(a), k.meta(b))
+
+
+@addcmul.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    a, b, value, mx, ma, mb = saved
+    scaled = (need[1] or need[2]) and (g if value == 1 else k.mul(g, value))
+    da = need[1] and k.sum_to(k.mul(scaled, b), ma)
+    return need[0] and k.sum_to(g, mx), da, need[2] and k.sum_to(k.mul(scaled, a), mb)
+
+
+@op
 def where(k: Any, condition: Any, x: Any, y: Any) -> One:
     """``x`` where the condition holds, else ``y``; broadcast."""
     out = k.where(condition, x, y)

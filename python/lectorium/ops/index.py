@@ -74,7 +74,10 @@ def index_select(k: Any, x: Any, dim: int, index: Any) -> One:
 @index_select.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     meta, dim, index = saved
-    return (k.index_add(k.zeros_of(meta), dim, index, g),)
+    axes = len(meta.shape)
+    if axes == 0:
+        return (k.index_add(k.zeros_of(meta), dim, index, g),)
+    return (k.index_get_grad(g, meta, [*[None] * (dim % axes), index]),)
 
 
 @op
@@ -102,7 +105,7 @@ def embedding(k: Any, indices: Any, weight: Any, padding_idx: int | None = None)
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     meta, flat, padding_idx = saved
     rows = k.reshape(g, [flat.numel(), *meta.shape[1:]])
-    grad = k.index_add(k.zeros_of(meta), 0, flat, rows)
+    grad = k.index_get_grad(rows, meta, [flat])
     if padding_idx is not None:
         keep = _core.full([meta.shape[0], *[1] * (len(meta.shape) - 1)], 1.0, meta.dtype)
         _core.fill_into(_core.narrow(keep, 0, padding_idx, 1), 0.0)

@@ -53,6 +53,60 @@ def _target_distribution(x: Any, target: Any, weight: Any, ignore_index: int, sm
 
 
 @op
+def squared_error(k: Any, x: Any, y: Any) -> One:
+    """``(x - y)²``, broadcast."""
+    return k.squared_error(x, y), (x, y, k.meta(x), k.meta(y))
+
+
+@squared_error.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y, mx, my = saved
+    d = k.squared_error_grad(g, x, y)
+    return need[0] and k.sum_to(d, mx), need[1] and k.sum_to(k.neg(d), my)
+
+
+@op
+def squared_error_grad(k: Any, g: Any, x: Any, y: Any) -> One:
+    """``2 g (x - y)``."""
+    return k.squared_error_grad(g, x, y), (g, x, y, k.meta(x), k.meta(y))
+
+
+@squared_error_grad.vjp
+def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
+    g, x, y, mx, my = saved
+    d = (need[1] or need[2]) and k.mul(k.mul(gg, g), 2.0)
+    dg = need[0] and k.squared_error_grad(gg, x, y)
+    return dg, need[1] and k.sum_to(d, mx), need[2] and k.sum_to(k.neg(d), my)
+
+
+@op
+def bce_logits(k: Any, x: Any, y: Any) -> One:
+    """The binary cross entropy of ``sigmoid(x)`` and the target ``y``, of one shape."""
+    return k.bce_logits(x, y), (x, y)
+
+
+@bce_logits.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, y = saved
+    return need[0] and k.bce_logits_grad(g, x, y), need[1] and k.neg(k.mul(g, x))
+
+
+@op
+def bce_logits_grad(k: Any, g: Any, x: Any, y: Any) -> One:
+    """``g (sigmoid(x) - y)``."""
+    return k.bce_logits_grad(g, x, y), (g, x, y)
+
+
+@bce_logits_grad.vjp
+def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
+    g, x, y = saved
+    both = (need[1] or need[2]) and k.mul(gg, g)
+    slope = need[1] and k.sigmoid(x)
+    dx = need[1] and k.mul(both, k.mul(slope, k.sub(1.0, slope)))
+    return need[0] and k.bce_logits_grad(gg, x, y), dx, need[2] and k.neg(both)
+
+
+@op
 def nll_loss(k: Any, x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> One:
     """``-x[target]`` over axis 1, weighted and reduced."""
     return k.nll_loss(x, target, weight, ignore_index, reduction), (

@@ -116,3 +116,54 @@ fn fill_and_full_reach_every_element_and_no_other() {
     let a = copy::arange("t", Scalar::Float(0.5), Scalar::Float(0.25), 5, DType::F32).unwrap();
     assert_eq!(list::<f32>(&a), [0.5, 0.75, 1.0, 1.25, 1.5]);
 }
+
+#[test]
+fn float16_is_rounded_to_nearest_even_and_int64_saturates() {
+    let mut x: Vec<f32> = (0..=u16::MAX).map(|b| half::f16::from_bits(b).to_f32()).collect();
+    // Between neighbours: the middle, and a little to each side.
+    for i in 1..0x7c01u16 {
+        let (a, b) = (half::f16::from_bits(i - 1).to_f32(), half::f16::from_bits(i).to_f32());
+        let middle = if b.is_infinite() { 65520.0 } else { a + (b - a) / 2.0 };
+        x.extend([middle, middle.next_up(), middle.next_down(), -middle]);
+    }
+    x.extend([1e30, -1e30, f32::MAX, 1e-20, -1e-20, 65519.0, 65535.0]);
+    let y = copy::cast("t", &Tensor::from_slice("t", &x, &[x.len()]).unwrap(), DType::F16).unwrap();
+    for (got, &v) in list::<half::f16>(&y).iter().zip(&x) {
+        let want = half::f16::from_f32(v);
+        assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{v}: {got} {want}");
+    }
+    let x = [1.9f32, -1.9, 0.0, 1e10, -1e15, 1e19, -1e19, f32::NAN, f32::INFINITY, 2.0e15, 2.3e15];
+    let y = copy::cast("t", &Tensor::from_slice("t", &x, &[x.len()]).unwrap(), DType::I64).unwrap();
+    assert_eq!(list::<i64>(&y), x.map(|v| v as i64));
+}
+
+#[test]
+fn ranges_count_in_every_type() {
+    for dtype in [DType::I64, DType::I32, DType::F32, DType::F64, DType::U8] {
+        let t = copy::arange("t", Scalar::Int(3), Scalar::Int(2), 100, dtype).unwrap();
+        let want: Vec<f64> = (0..100).map(|i| (3 + 2 * i) as f64).collect();
+        assert_eq!(list::<f64>(&copy::cast("t", &t, DType::F64).unwrap()), want);
+    }
+    let t = copy::arange("t", Scalar::Float(0.5), Scalar::Float(0.25), 70_000, DType::F32).unwrap();
+    assert!(list::<f32>(&t).iter().enumerate().all(|(i, &v)| v == 0.5 + i as f32 * 0.25));
+}
+
+#[test]
+fn pictures_change_between_channel_orders() {
+    for (n, c, hw) in
+        [(2usize, 1usize, 100usize), (3, 2, 65), (2, 3, 4096), (1, 3, 130), (2, 65, 100), (2, 64, 64)]
+    {
+        for dtype in [DType::U8, DType::F32, DType::I64] {
+            for shape in [[n, c, hw], [n, hw, c]] {
+                let x = counting(&shape, dtype);
+                let x = x.with_layout(x.layout().permute(&[0, 2, 1]));
+                let y = copy::contiguous("t", &x).unwrap();
+                match dtype {
+                    DType::U8 => assert_eq!(list::<u8>(&y), list::<u8>(&x)),
+                    DType::F32 => assert_eq!(list::<f32>(&y), list::<f32>(&x)),
+                    _ => assert_eq!(list::<i64>(&y), list::<i64>(&x)),
+                }
+            }
+        }
+    }
+}

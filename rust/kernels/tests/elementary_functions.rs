@@ -143,6 +143,60 @@ fn nan_reaches_the_result_where_it_should() {
 }
 
 #[test]
+fn powers_and_angles_are_rounded_almost_correctly() {
+    let sides: Vec<f32> = (-60..=60).map(|i| (i as f32 * 0.37).sinh() * 1e-3).collect();
+    let angles = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, 1.0, -1.0, f32::NAN];
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for &a in sides.iter().chain(&angles) {
+        for &b in sides.iter().chain(&angles) {
+            x.push(a);
+            y.push(b);
+        }
+    }
+    let got = values(&binary(Binary::Atan2, (&tensor(&x)).into(), (&tensor(&y)).into(), None).unwrap());
+    for i in 0..x.len() {
+        let want = (x[i] as f64).atan2(y[i] as f64);
+        let sign = got[i].is_nan() || got[i].is_sign_negative() == want.is_sign_negative();
+        assert!(ulps32(got[i] as f32, want) <= 0.6 && sign, "atan2({}, {}): {}", x[i], y[i], got[i]);
+    }
+    let bases: Vec<f32> = x.iter().map(|v| v.abs() + 1e-3).collect();
+    let got = values(&binary(Binary::Pow, (&tensor(&bases)).into(), (&tensor(&y)).into(), None).unwrap());
+    for i in 0..x.len() {
+        let want = (bases[i] as f64).powf(y[i] as f64);
+        // Denormal results are flushed.
+        if !(want > 0.0 && want < f32::MIN_POSITIVE as f64) {
+            assert!(ulps32(got[i] as f32, want) <= 0.6, "{} ^ {}: {}", bases[i], y[i], got[i]);
+        }
+    }
+}
+
+#[test]
+fn gelu_and_softplus_keep_digits_on_both_sides() {
+    let x: Vec<f32> = (-6000..=6000).map(|i| i as f32 * 1e-3).collect();
+    let share = |v: f64| 0.5 * libm::erfc(-v / std::f64::consts::SQRT_2);
+    let y = values(&activation(Activation::Gelu, &tensor(&x)).unwrap());
+    let s = values(&activation(Activation::Softplus(1.0, 20.0), &tensor(&x)).unwrap());
+    for i in 0..x.len() {
+        let v = x[i] as f64;
+        let want = v * share(v);
+        let limit = if v > -1.0 {
+            4e-7
+        } else if v > -3.0 {
+            2e-6
+        } else {
+            8e-6
+        };
+        assert!((y[i] - want).abs() <= limit * want.abs(), "gelu({v}): {} {want}", y[i]);
+        assert!(ulps32(s[i] as f32, v.exp().ln_1p()) <= 3.0, "softplus({v}): {}", s[i]);
+    }
+    let ends = tensor(&[f32::INFINITY, 1e30, -1e30, f32::NAN, -7.0]);
+    let y = values(&activation(Activation::Gelu, &ends).unwrap());
+    assert!(
+        y[0] == f64::INFINITY && y[1] == 1e30f32 as f64 && y[2] == 0.0 && y[3].is_nan() && y[4].abs() < 1e-8
+    );
+}
+
+#[test]
 fn erfinv_lgamma_and_digamma_have_known_values() {
     let one = |op, x: f64| values(&unary(op, &tensor(&[x]), None).unwrap())[0];
     for y in [-0.999999, -0.9, -0.3, 1e-9, 0.5, 0.75, 0.9999999999] {

@@ -253,3 +253,48 @@ fn empty_tensors_pass_through() {
     assert_eq!(binary(Binary::Add, (&e).into(), Scalar::Int(1).into(), Some(&e)).unwrap().numel(), 0);
     assert_eq!(unary(Unary::Neg, &permuted(&e, &[1, 0]), None).unwrap().shape(), &[4, 0]);
 }
+
+#[test]
+fn rows_are_changed_in_place_by_vectors_columns_and_numbers() {
+    for shape in [[5usize, 17], [40, 64], [3, 700], [300, 130], [2, 70_000]] {
+        for other in [vec![shape[1]], vec![shape[0], 1], vec![1, 1], vec![shape[0], shape[1]]] {
+            let (x, y) = (ramp(&shape, DType::F32), ramp(&other, DType::F32));
+            let q = spread(&y, &shape);
+            let want: Vec<f64> = values(&x).iter().zip(&q).map(|(a, b)| a * b).collect();
+            binary(Binary::Mul, (&x).into(), (&y).into(), Some(&x)).unwrap();
+            assert_eq!(values(&x), want, "{shape:?} {other:?}");
+            let want: Vec<f64> = want.iter().map(|a| a + 1.5).collect();
+            binary(Binary::Add, (&x).into(), Scalar::Float(1.5).into(), Some(&x)).unwrap();
+            assert_eq!(values(&x), want, "{shape:?} and a number");
+        }
+        // Every second column, of a tensor that is twice as wide.
+        let wide = ramp(&[shape[0], 2 * shape[1]], DType::F32);
+        let half = wide.with_layout(wide.layout().slice(1, 0, shape[1], 1));
+        let y = ramp(&[shape[0], 1], DType::F32);
+        let (p, q) = (values(&half), spread(&y, &shape));
+        let z = binary(Binary::Sub, (&y).into(), (&half).into(), None).unwrap();
+        assert_eq!(values(&z), p.iter().zip(&q).map(|(a, b)| b - a).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn losses_of_pairs_and_mixtures_agree_with_float64() {
+    let (x, y) = (ramp(&[1000], DType::F32), ramp(&[10, 100], DType::F32));
+    let y = y.with_layout(lectorium::Layout::contiguous(&[1000]));
+    let g = ramp(&[1], DType::F32);
+    let (p, q, w) = (values(&x), values(&y), values(&g)[0]);
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let close = |got: Tensor, want: &dyn Fn(f64, f64) -> f64| {
+        for (i, v) in values(&got).iter().enumerate() {
+            let want = want(p[i], q[i]);
+            assert!((v - want).abs() <= 2e-6 * want.abs().max(1.0), "{v} {want}");
+        }
+    };
+    close(squared_error(&x, &y).unwrap(), &|a, b| (a - b) * (a - b));
+    close(squared_error_grad(&g, &x, &y).unwrap(), &|a, b| 2.0 * w * (a - b));
+    close(bce_logits(&x, &y).unwrap(), &|a, b| (1.0 - b) * a + (-a).exp().ln_1p());
+    close(bce_logits_grad(&g, &x, &y).unwrap(), &|a, b| w * (sigmoid(a) - b));
+    close(lerp(&x, &y, Scalar::Float(0.3).into()).unwrap(), &|a, b| a + 0.3 * (b - a));
+    close(lerp(&x, &y, (&g).into()).unwrap(), &|a, b| a + w * (b - a));
+    assert!(squared_error(&to(&x, DType::I64), &to(&y, DType::I64)).is_err());
+}

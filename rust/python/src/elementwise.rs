@@ -97,6 +97,27 @@ fn clamp<'py>(py: Python<'py>, x: T, min: Option<Number>, max: Option<Number>) -
     run1(py, x.0.numel(), || elementwise::clamp(&x.0, min.map(|n| n.0), max.map(|n| n.0)))
 }
 
+#[pyfunction]
+fn lerp<'py>(py: Python<'py>, x: T, end: T, weight: Arg) -> Out<'py> {
+    run1(py, x.0.numel().max(weight.numel()), || elementwise::lerp(&x.0, &end.0, weight.operand()))
+}
+
+/// Losses of pairs: the function and `name_grad(g, x, y)`.
+macro_rules! pair_losses {
+    ($m:expr; $($name:ident, $grad:ident),*) => {$({
+        #[pyfunction]
+        fn $name<'py>(py: Python<'py>, x: T, y: T) -> Out<'py> {
+            run1(py, x.0.numel().max(y.0.numel()), || elementwise::$name(&x.0, &y.0))
+        }
+        #[pyfunction]
+        fn $grad<'py>(py: Python<'py>, g: T, x: T, y: T) -> Out<'py> {
+            run1(py, g.0.numel(), || elementwise::$grad(&g.0, &x.0, &y.0))
+        }
+        $m.add_function(pyo3::wrap_pyfunction!($name, $m)?)?;
+        $m.add_function(pyo3::wrap_pyfunction!($grad, $m)?)?;
+    })*};
+}
+
 macro_rules! ternary {
     ($m:expr; $($name:ident),*) => {$({
         #[pyfunction]
@@ -300,10 +321,12 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     );
     grad_of_output!(m; relu_grad, sigmoid_grad, tanh_grad);
     ternary!(m; addcmul, addcdiv);
+    pair_losses!(m; squared_error, squared_error_grad, bce_logits, bce_logits_grad);
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
     plain!(
         where_,
         clamp,
+        lerp,
         result_type,
         cast,
         clone,

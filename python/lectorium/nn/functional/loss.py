@@ -112,7 +112,9 @@ def mse_loss(
     """
     reduction = legacy(size_average, reduce, reduction)
     compared("mse_loss", input, target)
-    return _weighted("mse_loss", ops.square(ops.sub(input, target)), weight, reduction)
+    fused = input.dtype.is_floating_point and input.device.type == target.device.type == "cpu"
+    losses = ops.squared_error(input, target) if fused else ops.square(ops.sub(input, target))
+    return _weighted("mse_loss", losses, weight, reduction)
 
 
 def l1_loss(
@@ -261,10 +263,13 @@ def binary_cross_entropy_with_logits(
     """
     reduction = legacy(size_average, reduce, reduction)
     same_shape("binary_cross_entropy_with_logits", input, target)
-    log_yes = ops.logsigmoid(input)
-    if pos_weight is not None:
-        log_yes = ops.mul(log_yes, ops.add(ops.mul(ops.sub(pos_weight, 1.0), target), 1.0))
-    losses = ops.sub(ops.mul(ops.sub(1.0, target), input), log_yes)
+    if pos_weight is None and input.dtype == target.dtype and input.device.type == "cpu":
+        losses = ops.bce_logits(input, target)
+    else:
+        log_yes = ops.logsigmoid(input)
+        if pos_weight is not None:
+            log_yes = ops.mul(log_yes, ops.add(ops.mul(ops.sub(pos_weight, 1.0), target), 1.0))
+        losses = ops.sub(ops.mul(ops.sub(1.0, target), input), log_yes)
     if weight is not None:
         losses = ops.mul(losses, weight)
     return reduced("binary_cross_entropy_with_logits", losses, reduction)

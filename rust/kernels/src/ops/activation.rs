@@ -113,7 +113,7 @@ pub fn activation(act: Activation, x: &Tensor) -> Result<Tensor> {
     act.check()?;
     let t = compute_type(dtype);
     let (kernel, cost) = forward_kernel(act, t)?;
-    let params = Params { f: act.params(), i: [0, 0] };
+    let params = Params { f: act.params(), ..Params::default() };
     apply(op, kernel, &params, &[Operand::Tensor(x)], t, t, dtype, cost, None)
 }
 
@@ -140,9 +140,7 @@ fn forward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
             }),
             Heavy,
         ),
-        Gelu => {
-            (float!(|_p, x, T| x * 0.5 * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2 as T).verf())), Heavy)
-        }
+        Gelu => (float!(|_p, x, T| x * x.vcdf()), Heavy),
         GeluTanh => (
             float!(|_p, x, T| {
                 let inner = GELU_BETA as T * (x + GELU_KAPPA as T * x * x * x);
@@ -200,7 +198,7 @@ pub fn activation_grad(act: Activation, g: &Tensor, x: &Tensor) -> Result<Tensor
     let dtype = grad_type(op, g, x)?;
     let t = compute_type(dtype);
     let (kernel, cost) = backward_kernel(act, t)?;
-    let params = Params { f: act.params(), i: [0, 0] };
+    let params = Params { f: act.params(), ..Params::default() };
     apply(op, kernel, &params, &[Operand::Tensor(g), Operand::Tensor(x)], t, t, dtype, cost, None)
 }
 
@@ -235,7 +233,7 @@ fn backward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
         ),
         Gelu => (
             float!(|_p, g, x, T| {
-                let cdf = 0.5 * (1.0 + (x * std::f64::consts::FRAC_1_SQRT_2 as T).verf());
+                let cdf = x.vcdf();
                 let pdf = NORMAL_PEAK as T * (-0.5 * x * x).vexp();
                 g * (cdf + x * pdf)
             }),

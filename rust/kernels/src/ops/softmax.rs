@@ -8,6 +8,7 @@ use crate::ops::scan::Cut;
 use crate::parallel::{GRAIN, SendPtr, for_each};
 use crate::tensor::Tensor;
 use crate::{for_float_types, multiversion};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 const LANES: usize = 32;
@@ -25,14 +26,29 @@ pub(crate) fn row_max<T: Float>(x: &[T]) -> T {
                 acc[j] = up(acc[j], c[j]);
             }
         }
-        for v in std::hint::black_box(acc) {
-            top = up(top, v);
-        }
+        top = fold_lanes(acc, up);
     }
-    for &v in rest {
-        top = up(top, v);
+    if rest.is_empty() {
+        return top;
     }
-    top
+    // The rest in one padded turn: shorter than a chain of comparisons.
+    let mut pad = [-T::INFINITY; LANES];
+    pad[..rest.len()].copy_from_slice(rest);
+    up(top, fold_lanes(pad, up))
+}
+
+/// One value from all lanes, pairwise.
+#[inline(always)]
+fn fold_lanes<T: Float>(acc: [T; LANES], join: impl Fn(T, T) -> T) -> T {
+    // By way of memory: see `lane_sum`.
+    let acc = std::hint::black_box(acc);
+    let mut eight = [T::ZERO; 8];
+    for j in 0..8 {
+        eight[j] = join(join(acc[j], acc[j + 8]), join(acc[j + 16], acc[j + 24]));
+    }
+    let (a, b) = (join(eight[0], eight[4]), join(eight[1], eight[5]));
+    let (c, d) = (join(eight[2], eight[6]), join(eight[3], eight[7]));
+    join(join(a, c), join(b, d))
 }
 
 /// The sum of lanes, pairwise.
@@ -111,6 +127,28 @@ multiversion! {
                     *y *= scale;
                 }
             }
+        }
+    }
+}
+
+/// Rows up to this length are turned, so that a lane has a row to itself: nothing is summed across
+/// lanes, and no length leaves lanes idle.
+const SHORT: usize = 256;
+/// Rows turned together.
+const TURNED: usize = 32;
+
+/// As [`forward_rows`] by way of [`forward_columns`], for short rows.
+fn forward_short<T: Float>(x: &[T], y: &mut [T], n: usize, log: bool) {
+    let mut turned = [const { MaybeUninit::<[T; TURNED]>::uninit() }; SHORT];
+    let mut done = [const { MaybeUninit::<[T; TURNED]>::uninit() }; SHORT];
+    let (turned, done) = (turned.as_mut_ptr().cast::<T>(), done.as_mut_ptr().cast::<T>());
+    for (x, y) in x.chunks(TURNED * n).zip(y.chunks_mut(TURNED * n)) {
+        let rows = x.len() / n;
+        // SAFETY: `rows * n` elements on every side; the buffers hold TURNED * SHORT.
+        unsafe {
+            copy::transpose(turned, x.as_ptr(), rows, n);
+            forward_columns(turned, done, n, rows, 0..rows, log);
+            copy::transpose(y.as_mut_ptr(), done, n, rows);
         }
     }
 }
@@ -222,7 +260,9 @@ fn forward(op: &'static str, x: &Tensor, axis: isize, log: bool) -> Result<Tenso
             |r| unsafe {
                 let (at, len) = (r.start * cut.n, r.len() * cut.n);
                 let x = std::slice::from_raw_parts(from.get().add(at), len);
-                forward_rows(x, std::slice::from_raw_parts_mut(to.get().add(at), len), cut.n, log);
+                let y = std::slice::from_raw_parts_mut(to.get().add(at), len);
+                let work = if cut.n <= SHORT && r.len() >= 8 { forward_short } else { forward_rows };
+                work(x, y, cut.n, log);
             },
             // SAFETY: matrices lie within both tensors.
             |at, c| unsafe { forward_columns(from.get().add(at), to.get().add(at), cut.n, cut.inner, c, log) });
@@ -256,11 +296,15 @@ fn row_dot<T: Float>(g: &[T], y: &[T], log: bool) -> f64 {
             }
             total += lane_sum(acc);
         }
-        let mut rest = T::ZERO;
-        for (&g, &y) in gr.iter().zip(yr) {
-            rest += if log { g } else { g * y };
+        if !gr.is_empty() {
+            let (mut g, mut y) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            g[..gr.len()].copy_from_slice(gr);
+            y[..yr.len()].copy_from_slice(yr);
+            for j in 0..LANES {
+                g[j] = if log { g[j] } else { g[j] * y[j] };
+            }
+            total += lane_sum(g);
         }
-        total += rest.wide();
     }
     total
 }
@@ -269,6 +313,8 @@ multiversion! {
     fn backward_rows<T: Float>(g: &[T], y: &[T], dx: &mut [T], n: usize, log: bool) {
         for ((g, y), dx) in g.chunks_exact(n).zip(y.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
             let dot = T::narrow(row_dot(g, y, log));
+            // Lengths that the compiler knows to be equal need no checks.
+            let (g, y, dx) = (&g[..n], &y[..n], &mut dx[..n]);
             if log {
                 for j in 0..n {
                     dx[j] = g[j] - y[j].exp() * dot;

@@ -3,12 +3,14 @@
 mod convert;
 mod strided;
 
+pub(crate) use strided::transpose;
+
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, Result};
-use crate::for_all_types;
 use crate::ops::elementwise::engine::{self, Arg, Cost, Params};
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
+use crate::{for_all_types, multiversion};
 
 /// Writes `src`, broadcast and cast, into `dst` in place. Bumps no version: the caller does.
 pub fn copy_into(op: &'static str, dst: &Tensor, src: &Tensor) -> Result<()> {
@@ -97,12 +99,46 @@ pub fn full(op: &'static str, shape: &[usize], value: Scalar, dtype: DType) -> R
     Ok(out)
 }
 
+multiversion! {
+    fn count_i64(out: &mut [i64], first: i64, start: i64, step: i64) {
+        for (i, v) in out.iter_mut().enumerate() {
+            *v = start.wrapping_add(first.wrapping_add(i as i64).wrapping_mul(step));
+        }
+    }
+}
+
+multiversion! {
+    fn count_f32(out: &mut [f32], first: i64, start: f64, step: f64) {
+        for (i, v) in out.iter_mut().enumerate() {
+            *v = (start + first.wrapping_add(i as i64) as f64 * step) as f32;
+        }
+    }
+}
+
 /// `start, start + step, …`, `n` values.
 pub fn arange(op: &'static str, start: Scalar, step: Scalar, n: usize, dtype: DType) -> Result<Tensor> {
     if dtype == DType::Bool {
         return Err(Error::dtype(op, "a range of bool is not defined; use uint8 or a wider type"));
     }
     let out = Tensor::empty(op, &[n], dtype)?;
+    if dtype == DType::I64 {
+        let first = SendPtr(out.ptr::<i64>());
+        for_ranges(n, GRAIN, |range| {
+            // SAFETY: a fresh output of n elements; the ranges are disjoint.
+            let part = unsafe { std::slice::from_raw_parts_mut(first.get().add(range.start), range.len()) };
+            count_i64(part, range.start as i64, start.to_i64(), step.to_i64());
+        });
+        return Ok(out);
+    }
+    if dtype == DType::F32 {
+        let first = SendPtr(out.ptr::<f32>());
+        for_ranges(n, GRAIN, |range| {
+            // SAFETY: as above.
+            let part = unsafe { std::slice::from_raw_parts_mut(first.get().add(range.start), range.len()) };
+            count_f32(part, range.start as i64, start.to_f64(), step.to_f64());
+        });
+        return Ok(out);
+    }
     for_all_types!(dtype, T => {
         let (exact, first) = (!dtype.is_float(), SendPtr(out.ptr::<T>()));
         for_ranges(n, GRAIN, |range| for i in range {

@@ -21,10 +21,27 @@ use std::mem::MaybeUninit;
 pub(crate) struct Params {
     pub f: [f64; 2],
     pub i: [i64; 2],
+    pub rows: Rows,
+}
+
+/// What a kernel of [`Cost::Frequent`] walks in one call; other kernels get a single row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    pub count: usize,
+    /// Bytes from row to row: of the output, then of the operands.
+    pub steps: [isize; 4],
+    /// Operands (bit `k`) of which one element serves a whole row.
+    pub once: u8,
+}
+
+impl Default for Rows {
+    fn default() -> Rows {
+        Rows { count: 1, steps: [0; 4], once: 0 }
+    }
 }
 
 /// Writes `n` results from contiguous operands. The output overlaps no operand, except that it may
-/// be the first one where the cost is [`Cost::Over`].
+/// be the first one where the cost is [`Cost::Frequent`].
 pub(crate) type Kernel = fn(out: *mut u8, ins: &[*const u8; 3], params: &Params, n: usize);
 
 /// What an element costs, which sets how many of them are worth a task.
@@ -32,8 +49,9 @@ pub(crate) type Kernel = fn(out: *mut u8, ins: &[*const u8; 3], params: &Params,
 pub(crate) enum Cost {
     /// A few instructions, vectorised.
     Cheap,
-    /// As `Cheap`, and the kernel may overwrite its first operand (see `over1`, `over2`).
-    Over,
+    /// As `Cheap`, and the kernel walks [`Rows`] and may overwrite its first operand (see `over1`,
+    /// `over2`).
+    Frequent,
     /// A polynomial, vectorised.
     Heavy,
     /// A library call.
@@ -43,7 +61,7 @@ pub(crate) enum Cost {
 impl Cost {
     fn grain(self) -> usize {
         match self {
-            Cost::Cheap | Cost::Over => GRAIN,
+            Cost::Cheap | Cost::Frequent => GRAIN,
             Cost::Heavy => GRAIN / 4,
             Cost::Scalar => GRAIN / 16,
         }
@@ -74,7 +92,9 @@ impl Arg<'_> {
 /// Periods up to this many elements are written out once where they recur.
 const EXPAND: usize = 1 << 16;
 /// Rows at least this long are handed to the kernel one by one instead of being staged.
-const LONG_ROW: usize = 256;
+const LONG_ROW: usize = 128;
+/// Rows at least this long are walked by a frequent kernel instead of being staged.
+const SHORT_ROW: usize = 16;
 
 type Lanes = SmallVec<[Lane; 4]>;
 
@@ -154,7 +174,7 @@ pub(crate) fn run(
             (Some(t), _) => strided_lane(t, t.strides().into()),
             (None, Arg::Tensor(t)) => {
                 let mut lane = strided_lane(t, t.layout().broadcast_to(op, &shape)?.strides().into());
-                let over = k == 0 && cost == Cost::Over;
+                let over = k == 0 && cost == Cost::Frequent;
                 lane.alias = out.is_some() && !over && t.overlaps(&result);
                 lane
             }
@@ -167,6 +187,9 @@ pub(crate) fn run(
     }
     collapse(&mut shape, &mut lanes);
     classify(&shape, &mut lanes, n);
+    if shape[shape.len() - 1] >= LONG_ROW && frequent(kernel, params, &shape, &lanes, n, cost) {
+        return Ok(result);
+    }
     let _expanded = expand(op, &mut shape, &mut lanes, n)?;
     execute(kernel, params, &shape, &lanes, n, cost);
     Ok(result)
@@ -337,29 +360,100 @@ fn execute(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: 
             kernel(unsafe { lanes[0].ptr.add(range.start * lanes[0].size) }, &ins, params, range.len());
         });
     }
+    if !frequent(kernel, params, shape, lanes, n, cost) {
+        staged(kernel, params, shape, lanes, n, cost.grain());
+    }
+}
+
+/// Lets a frequent kernel walk the rows of the last axis by itself, where every operand either lies
+/// along them or has one element for each. False if that is not so, and nothing was done.
+fn frequent(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: usize, cost: Cost) -> bool {
+    let last = shape.len() - 1;
+    let inner = shape[last];
+    let fits = |(k, l): (usize, &Lane)| !l.alias && (l.strides[last] == 1 || (k > 0 && l.strides[last] == 0));
+    if cost != Cost::Frequent || (last > 0 && inner < SHORT_ROW) || !lanes.iter().enumerate().all(fits) {
+        return false;
+    }
+    let mut rows = Rows::default();
+    for (k, lane) in lanes.iter().enumerate() {
+        if k > 0 && lane.strides[last] == 0 {
+            rows.once |= 1 << (k - 1);
+        }
+        if last > 0 {
+            rows.steps[k] = lane.strides[last - 1] * lane.size as isize;
+        }
+    }
+    // Rows that follow each other along the second last axis.
+    let run = if last > 0 { shape[last - 1] } else { 1 };
+    let call = |cursor: &Cursor, column: usize, len: usize, count: usize| {
+        let at = |k: usize| {
+            let offset = cursor.offsets[k] + column as isize * lanes[k].strides[last];
+            // SAFETY: the offset is that of an element.
+            unsafe { lanes[k].ptr.offset(offset * lanes[k].size as isize) }
+        };
+        let mut ins = [std::ptr::null(); 3];
+        for (k, p) in ins.iter_mut().enumerate().take(lanes.len() - 1) {
+            *p = at(k + 1).cast_const();
+        }
+        kernel(at(0), &ins, &Params { rows: Rows { count, ..rows }, ..*params }, len);
+    };
+    if inner >= 2 * cost.grain() {
+        let pieces = inner.div_ceil(cost.grain());
+        for_ranges(n / inner * pieces, 1, |range| {
+            let column = range.start % pieces * cost.grain();
+            let cursor = Cursor::at(shape, lanes, range.start / pieces);
+            call(&cursor, column, cost.grain().min(inner - column), 1);
+        });
+        return true;
+    }
+    for_ranges(n / inner, (cost.grain() / inner).max(1), |range| {
+        let mut row = range.start;
+        while row < range.end {
+            let count = (run - row % run).min(range.end - row);
+            call(&Cursor::at(shape, lanes, row), 0, inner, count);
+            row += count;
+        }
+    });
+    true
+}
+
+/// As [`execute`], where operands that the kernel cannot read as they lie go through a buffer.
+fn staged(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: usize, grain: usize) {
     let inner = shape[shape.len() - 1];
     // Long rows are read where they are, so pieces end with their row.
     let by_rows = inner >= LONG_ROW
-        && lanes.iter().any(|l| !l.linear && l.period > CHUNK && l.strides.last() == Some(&1));
+        && lanes.iter().any(|l| !l.linear && l.period > CHUNK / 2 && l.strides.last() == Some(&1));
     let direct = |l: &Lane| !l.alias && (l.linear || (by_rows && l.strides.last() == Some(&1)));
     // Small periods: pieces that are whole numbers of them, so that the staged copy serves them all.
     let small = lanes.iter().map(|l| l.period).find(|&p| p > 1 && p <= CHUNK / 2).unwrap_or(1);
     let longest = if lanes.iter().all(direct) { usize::MAX } else { CHUNK / small * small };
-    let grain = cost.grain().div_ceil(small) * small;
+    let grain = grain.div_ceil(small) * small;
     for_ranges(n, grain, |range| {
         let mut stage = [const { MaybeUninit::<[u64; CHUNK + SLACK]>::uninit() }; 4];
         // What each buffer holds: the phase within the period, and how many elements.
         let mut held = [(usize::MAX, 0usize); 4];
         let mut at = range.start;
+        let mut column = range.start % inner;
+        let mut cursor = Cursor::at(shape, lanes, range.start / inner);
         while at < range.end {
             let mut len = longest.min(range.end - at);
             if by_rows {
-                len = len.min(inner - at % inner);
+                len = len.min(inner - column);
             }
+            let place = |k: usize| {
+                let lane = &lanes[k];
+                let offset = if lane.linear {
+                    at as isize
+                } else {
+                    cursor.offsets[k] + column as isize * lane.strides[lane.strides.len() - 1]
+                };
+                // SAFETY: the offset is that of an element.
+                unsafe { lane.ptr.offset(offset * lane.size as isize) }
+            };
             let mut ins = [std::ptr::null(); 3];
             for (k, lane) in lanes.iter().enumerate().skip(1) {
                 ins[k - 1] = if direct(lane) {
-                    lane.at(shape, at).cast_const()
+                    place(k).cast_const()
                 } else {
                     let buffer = stage[k].as_mut_ptr().cast::<u8>();
                     let phase = at % lane.period;
@@ -371,13 +465,58 @@ fn execute(kernel: Kernel, params: &Params, shape: &[usize], lanes: &[Lane], n: 
                 };
             }
             if direct(&lanes[0]) || lanes[0].linear {
-                kernel(lanes[0].at(shape, at), &ins, params, len);
+                kernel(place(0), &ins, params, len);
             } else {
                 let buffer = stage[0].as_mut_ptr().cast::<u8>();
                 kernel(buffer, &ins, params, len);
                 lanes[0].scatter(shape, at, len, buffer);
             }
             at += len;
+            if by_rows {
+                column += len;
+                if column == inner {
+                    column = 0;
+                    cursor.step(shape, lanes);
+                }
+            }
         }
     });
+}
+
+/// Where a row of the last axis starts in each lane, in elements.
+struct Cursor {
+    index: SmallVec<[usize; 6]>,
+    offsets: [isize; 4],
+}
+
+impl Cursor {
+    fn at(shape: &[usize], lanes: &[Lane], row: usize) -> Cursor {
+        let outer = shape.len() - 1;
+        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer);
+        let (mut rest, mut offsets) = (row, [0; 4]);
+        for axis in (0..outer).rev() {
+            index[axis] = rest % shape[axis];
+            rest /= shape[axis];
+            for (offset, lane) in offsets.iter_mut().zip(lanes) {
+                *offset += index[axis] as isize * lane.strides[axis];
+            }
+        }
+        Cursor { index, offsets }
+    }
+
+    /// To the next row; past the last one back to the first.
+    fn step(&mut self, shape: &[usize], lanes: &[Lane]) {
+        for axis in (0..self.index.len()).rev() {
+            self.index[axis] += 1;
+            let wraps = self.index[axis] == shape[axis];
+            let by = if wraps { 1 - shape[axis] as isize } else { 1 };
+            for (offset, lane) in self.offsets.iter_mut().zip(lanes) {
+                *offset += by * lane.strides[axis];
+            }
+            if !wraps {
+                return;
+            }
+            self.index[axis] = 0;
+        }
+    }
 }

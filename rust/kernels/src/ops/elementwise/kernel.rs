@@ -62,26 +62,30 @@ unsafe fn view_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
     std::slice::from_raw_parts_mut(p.cast(), n)
 }
 
+// By index: adaptors like zip are calls where the compiler does not inline them, and rows are short.
 multiversion! {
     fn loop1<K: Fn1>(out: &mut [K::O], a: &[K::A], p: &Params) {
-        for (o, &a) in out.iter_mut().zip(a) {
-            *o = K::f(p, a);
+        let a = &a[..out.len()];
+        for i in 0..out.len() {
+            out[i] = K::f(p, a[i]);
         }
     }
 }
 
 multiversion! {
     fn loop2<K: Fn2>(out: &mut [K::O], a: &[K::A], b: &[K::B], p: &Params) {
-        for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *o = K::f(p, a, b);
+        let (a, b) = (&a[..out.len()], &b[..out.len()]);
+        for i in 0..out.len() {
+            out[i] = K::f(p, a[i], b[i]);
         }
     }
 }
 
 multiversion! {
     fn loop3<K: Fn3>(out: &mut [K::O], a: &[K::A], b: &[K::B], c: &[K::C], p: &Params) {
-        for (((o, &a), &b), &c) in out.iter_mut().zip(a).zip(b).zip(c) {
-            *o = K::f(p, a, b, c);
+        let (a, b, c) = (&a[..out.len()], &b[..out.len()], &c[..out.len()]);
+        for i in 0..out.len() {
+            out[i] = K::f(p, a[i], b[i], c[i]);
         }
     }
 }
@@ -152,38 +156,98 @@ pub(crate) fn map2_rare<K: Rare2>(out: *mut u8, ins: &[*const u8; 3], p: &Params
     unsafe { loop2_rare::<K>(view_mut(out, n), view(ins[0], n), view(ins[1], n), p) }
 }
 
+#[inline(always)]
+fn row2<K: Over2>(out: &mut [K::O], a: &[K::A], b: &[K::B], p: &Params) {
+    let (a, b) = (&a[..out.len()], &b[..out.len()]);
+    for i in 0..out.len() {
+        out[i] = K::f(p, a[i], b[i]);
+    }
+}
+
+#[inline(always)]
+fn row2_left<K: Over2>(out: &mut [K::O], a: K::A, b: &[K::B], p: &Params) {
+    let b = &b[..out.len()];
+    for i in 0..out.len() {
+        out[i] = K::f(p, a, b[i]);
+    }
+}
+
+#[inline(always)]
+fn row2_right<K: Over2>(out: &mut [K::O], a: &[K::A], b: K::B, p: &Params) {
+    let a = &a[..out.len()];
+    for i in 0..out.len() {
+        out[i] = K::f(p, a[i], b);
+    }
+}
+
+#[inline(always)]
+fn row2_over<K: Over2>(out: &mut [K::O], b: &[K::B], p: &Params) {
+    let b = &b[..out.len()];
+    for i in 0..out.len() {
+        out[i] = K::f(p, out[i], b[i]);
+    }
+}
+
+#[inline(always)]
+fn row2_over_right<K: Over2>(out: &mut [K::O], b: K::B, p: &Params) {
+    for o in out {
+        *o = K::f(p, *o, b);
+    }
+}
+
 multiversion! {
-    fn loop1_over<K: Over1>(out: &mut [K::O], p: &Params) {
-        for o in out.iter_mut() {
-            *o = K::f(p, *o);
+    fn rows1<K: Over1>(out: *mut u8, a: *const u8, p: &Params, n: usize) {
+        let rows = p.rows;
+        for i in 0..rows.count as isize {
+            // SAFETY: the engine's promise to kernels, for every row.
+            unsafe {
+                let (to, from) = (out.offset(i * rows.steps[0]), a.offset(i * rows.steps[1]));
+                if rows.once != 0 {
+                    view_mut::<K::O>(to, n).fill(K::f(p, *from.cast()));
+                } else if to.cast_const() == from {
+                    for o in view_mut::<K::O>(to, n) {
+                        *o = K::f(p, *o);
+                    }
+                } else {
+                    for (o, &a) in view_mut::<K::O>(to, n).iter_mut().zip(view::<K::A>(from, n)) {
+                        *o = K::f(p, a);
+                    }
+                }
+            }
         }
     }
 }
 
 multiversion! {
-    fn loop2_over<K: Over2>(out: &mut [K::O], b: &[K::B], p: &Params) {
-        for (o, &b) in out.iter_mut().zip(b) {
-            *o = K::f(p, *o, b);
+    fn rows2<K: Over2>(out: *mut u8, a: *const u8, b: *const u8, p: &Params, n: usize) {
+        let rows = p.rows;
+        let over = out.cast_const() == a;
+        for i in 0..rows.count as isize {
+            // SAFETY: the engine's promise to kernels, for every row.
+            unsafe {
+                let to = view_mut::<K::O>(out.offset(i * rows.steps[0]), n);
+                let (a, b) = (a.offset(i * rows.steps[1]), b.offset(i * rows.steps[2]));
+                match (rows.once, over) {
+                    (0, false) => row2::<K>(to, view(a, n), view(b, n), p),
+                    (0, true) => row2_over::<K>(to, view(b, n), p),
+                    (2, false) => row2_right::<K>(to, view(a, n), *b.cast(), p),
+                    (2, true) => row2_over_right::<K>(to, *b.cast(), p),
+                    (1, _) => row2_left::<K>(to, *a.cast(), view(b, n), p),
+                    _ => to.fill(K::f(p, *a.cast(), *b.cast())),
+                }
+            }
         }
     }
 }
 
-/// As [`map1`] for frequent operations: the output may be the operand.
+/// As [`map1`] for frequent operations: by rows, and the output may be the operand.
 pub(crate) fn over1<K: Over1>(out: *mut u8, ins: &[*const u8; 3], p: &Params, n: usize) {
-    if out.cast_const() != ins[0] {
-        return map1::<K>(out, ins, p, n);
-    }
-    // SAFETY: the engine's promise to kernels.
-    unsafe { loop1_over::<K>(view_mut(out, n), p) }
+    rows1::<K>(out, ins[0], p, n)
 }
 
-/// As [`map2`] for frequent operations: the output may be the first operand.
+/// As [`map2`] for frequent operations: by rows, and the output may be the first operand.
 pub(crate) fn over2<K: Over2>(out: *mut u8, ins: &[*const u8; 3], p: &Params, n: usize) {
-    if out.cast_const() != ins[0] {
-        return map2::<K>(out, ins, p, n);
-    }
-    // SAFETY: the engine's promise to kernels.
-    unsafe { loop2_over::<K>(view_mut(out, n), view(ins[1], n), p) }
+    rows2::<K>(out, ins[0], ins[1], p, n)
 }
 
 /// Without a version for each instruction set: for library calls and integer divisions.

@@ -65,21 +65,6 @@ macro_rules! by_size {
 }
 
 impl Lane {
-    /// The element with flat index `i`.
-    pub fn at(&self, shape: &[usize], i: usize) -> *mut u8 {
-        let mut offset = i as isize;
-        if !self.linear {
-            let mut rest = i;
-            offset = 0;
-            for (&d, &s) in shape.iter().zip(&self.strides).rev() {
-                offset += (rest % d) as isize * s;
-                rest /= d;
-            }
-        }
-        // SAFETY: the index lies within the shape, so the element lies within the storage.
-        unsafe { self.ptr.offset(offset * self.size as isize) }
-    }
-
     /// Copies elements `start..start + n` (indices wrap at the period) into `buffer`.
     pub fn gather(&self, shape: &[usize], start: usize, n: usize, buffer: *mut u8) {
         by_size!(self.size, W => {

@@ -4,6 +4,7 @@ mod binary;
 pub(crate) mod engine;
 pub(crate) mod kernel;
 mod lane;
+mod loss;
 mod num;
 mod promote;
 mod rows;
@@ -11,6 +12,7 @@ mod ternary;
 mod unary;
 
 pub use binary::{Binary, add_scaled, binary};
+pub use loss::{bce_logits, bce_logits_grad, squared_error, squared_error_grad};
 pub use promote::{default_float, result_type, set_default_float};
 pub use ternary::{addcdiv, addcmul, clamp, lerp, where_};
 pub use unary::{Unary, unary};

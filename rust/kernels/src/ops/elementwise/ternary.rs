@@ -1,7 +1,7 @@
 //! Selection, clamping and functions of three operands.
 
 use super::engine::{self, Cost, Kernel, Params};
-use super::kernel::{kernel1, kernel3};
+use super::kernel::{kernel1, kernel2, kernel3};
 use super::{Num, Operand, apply, compute_type, promote, result_type};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
@@ -79,6 +79,7 @@ pub fn clamp(x: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Ten
             min.map_or(lowest, |s| s.to_i64().clamp(lowest, highest)),
             max.map_or(highest, |s| s.to_i64().clamp(lowest, highest)),
         ],
+        ..Params::default()
     };
     let kernel: Kernel = match t {
         DType::F32 | DType::F64 => for_float_types!(op, t, T => kernel1!(map1, T => T,
@@ -102,23 +103,24 @@ pub fn lerp(start: &Tensor, end: &Tensor, weight: Operand) -> Result<Tensor> {
     }
     let dtype = result_type(&operands);
     let t = compute_type(dtype);
-    let kernel: Kernel = for_float_types!(op, t, T => kernel3!(T, T, T => T, |_p, a, b, w| {
-        // From the nearer end.
-        let near = a + w * (b - a);
-        let far = b - (b - a) * (1.0 - w);
-        if w.vabs() < 0.5 { near } else { far }
-    }));
-    apply(
-        op,
-        kernel,
-        &Params::default(),
-        &[Operand::Tensor(start), Operand::Tensor(end), weight],
-        t,
-        t,
-        dtype,
-        Cost::Cheap,
-        None,
-    )
+    // From the nearer end.
+    macro_rules! mix {
+        ($a:ident, $b:ident, $w:expr) => {{
+            let w = $w;
+            let near = $a + w * ($b - $a);
+            let far = $b - ($b - $a) * (1.0 - w);
+            if w.vabs() < 0.5 { near } else { far }
+        }};
+    }
+    let (a, b) = (Operand::Tensor(start), Operand::Tensor(end));
+    if let Operand::Scalar(w) = weight {
+        let params = Params { f: [w.to_f64(), 0.0], ..Params::default() };
+        let kernel: Kernel =
+            for_float_types!(op, t, T => kernel2!(map2, T, T => T, |p, a, b| mix!(a, b, p.f[0] as T)));
+        return apply(op, kernel, &params, &[a, b], t, t, dtype, Cost::Cheap, None);
+    }
+    let kernel: Kernel = for_float_types!(op, t, T => kernel3!(T, T, T => T, |_p, a, b, w| mix!(a, b, w)));
+    apply(op, kernel, &Params::default(), &[a, b, weight], t, t, dtype, Cost::Cheap, None)
 }
 
 /// `x + value * a * b`.
@@ -133,7 +135,7 @@ pub fn addcmul(x: &Tensor, a: &Tensor, b: &Tensor, value: Scalar) -> Result<Tens
         ));
     }
     let t = compute_type(dtype);
-    let params = Params { f: [value.to_f64(), 0.0], i: [value.to_i64(), 0] };
+    let params = Params { f: [value.to_f64(), 0.0], i: [value.to_i64(), 0], ..Params::default() };
     let kernel: Kernel = for_compute_types!(op, t, T => kernel3!(T, T, T => T,
         |p, x, a, b| x.n_add(<T as Num>::param(p.f[0], p.i[0]).n_mul(a).n_mul(b))));
     apply(op, kernel, &params, &operands, t, t, dtype, Cost::Cheap, None)
@@ -145,7 +147,7 @@ pub fn addcdiv(x: &Tensor, a: &Tensor, b: &Tensor, value: Scalar) -> Result<Tens
     let operands = [Operand::Tensor(x), Operand::Tensor(a), Operand::Tensor(b)];
     let dtype = result_type(&operands);
     let t = compute_type(dtype);
-    let params = Params { f: [value.to_f64(), 0.0], i: [0, 0] };
+    let params = Params { f: [value.to_f64(), 0.0], ..Params::default() };
     let kernel: Kernel =
         for_float_types!(op, t, T => kernel3!(T, T, T => T, |p, x, a, b| x + (p.f[0] as T) * (a / b)));
     apply(op, kernel, &params, &operands, t, t, dtype, Cost::Cheap, None)

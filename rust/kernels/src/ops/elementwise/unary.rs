@@ -147,7 +147,7 @@ fn kernel_of(op: Unary, dtype: DType) -> Result<(Kernel, Cost)> {
             }
         };
     }
-    use Cost::{Cheap, Heavy, Over, Scalar as Library};
+    use Cost::{Cheap, Frequent, Heavy, Scalar as Library};
     Ok(match op {
         Unary::Neg => (any!(T, |a: T| a.n_neg()), Cheap),
         Unary::Abs => (any!(T, |a: T| a.n_abs()), Cheap),
@@ -156,7 +156,7 @@ fn kernel_of(op: Unary, dtype: DType) -> Result<(Kernel, Cost)> {
         // Written so that NaN stays.
         Unary::Relu => (
             for_compute_types!(name, dtype, T => kernel1!(over1, T => T, |_p, a| if a < T::default() { T::default() } else { a })),
-            Over,
+            Frequent,
         ),
         Unary::BitwiseNot => (
             match dtype {

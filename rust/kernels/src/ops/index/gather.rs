@@ -9,7 +9,7 @@ use crate::layout::{Strides, normalize_axis};
 use crate::ops::copy;
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
-use crate::{for_all_types, for_compute_types};
+use crate::{for_all_types, for_compute_types, multiversion};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A tensor without axes counts as one element on one axis.
@@ -51,6 +51,21 @@ fn culprit(op: &'static str, index: &Tensor, axis: usize, size: usize) -> Error 
     out_of_range(op, bad, axis, size, false)
 }
 
+/// Indices that are checked together, ahead of the moves.
+const AHEAD: usize = 256;
+
+multiversion! {
+    /// Copies indices, those beyond `0..size` as the last one. True if there was one.
+    fn clamp_all(index: &[i64], size: usize, to: &mut [isize; AHEAD]) -> bool {
+        let (top, mut most) = (size as u64 - 1, 0u64);
+        for (t, &i) in to.iter_mut().zip(index) {
+            most = most.max(i as u64);
+            *t = (i as u64).min(top) as isize;
+        }
+        most > top
+    }
+}
+
 /// `out[i][j][k] = x[i][index[i][j][k]][k]` (axis 1 of 3).
 pub fn gather(x: &Tensor, axis: isize, index: &Tensor) -> Result<Tensor> {
     let op = "gather";
@@ -85,18 +100,27 @@ fn gather_typed<T: Copy>(x: &Tensor, axis: usize, index: &Tensor, out: &Tensor) 
     let clamp = |i: i64| if (i as u64) < size as u64 { (i as isize, false) } else { (0, true) };
     for_ranges(rows, (GRAIN / inner).max(1), |range| {
         let mut any = false;
-        for row in range {
+        let mut clamped = [0; AHEAD];
+        outer.each(range, |row, [start]| {
             // SAFETY: indices are clamped to the axis, the rest lies within the index's shape,
             // which is no larger than the tensor's; rows of `out` are disjoint.
             unsafe {
-                let base = src.get().offset(outer.at(row)[0]);
+                let base = src.get().offset(start);
                 let i = std::slice::from_raw_parts(idx.get().add(row * inner), inner);
                 let to = std::slice::from_raw_parts_mut(dst.get().add(row * inner), inner);
-                if along == 0 && step == 1 {
-                    for (d, &i) in to.iter_mut().zip(i) {
-                        let (i, wrong) = clamp(i);
-                        any |= wrong;
-                        *d = *base.offset(i);
+                if along == 0 && inner >= 8 {
+                    for (to, i) in to.chunks_mut(AHEAD).zip(i.chunks(AHEAD)) {
+                        any |= clamp_all(i, size, &mut clamped);
+                        let from = &clamped[..to.len()];
+                        if step == 1 {
+                            for j in 0..to.len() {
+                                to[j] = *base.offset(from[j]);
+                            }
+                        } else {
+                            for j in 0..to.len() {
+                                to[j] = *base.offset(from[j] * step);
+                            }
+                        }
                     }
                 } else if along == 0 {
                     for (d, &i) in to.iter_mut().zip(i) {
@@ -112,7 +136,7 @@ fn gather_typed<T: Copy>(x: &Tensor, axis: usize, index: &Tensor, out: &Tensor) 
                     }
                 }
             }
-        }
+        });
         if any {
             bad.store(true, Relaxed);
         }
@@ -155,6 +179,7 @@ fn scatter_typed<T: Copy, C: Combine<T>>(
     };
     for_ranges(outer.numel() * rows * pieces, (GRAIN / (n * piece)).max(1), |range| {
         let mut any = false;
+        let mut clamped = [0; AHEAD];
         for task in range {
             let (o, r, start) = (task / pieces / rows, task / pieces % rows, task % pieces * piece);
             let len = piece.min(run - start) as isize;
@@ -164,6 +189,17 @@ fn scatter_typed<T: Copy, C: Combine<T>>(
                 let d = dst.get().offset(d0 + d1 + c * dr);
                 let i = idx.get().offset(i0 + i1 + c * ir);
                 let s = src.get().offset(s0 + s1 + c * sr);
+                if len == 1 && is == 1 && n >= 8 {
+                    for (k, i) in std::slice::from_raw_parts(i, n).chunks(AHEAD).enumerate() {
+                        any |= clamp_all(i, size, &mut clamped);
+                        let s = s.offset((k * AHEAD) as isize * ss);
+                        for j in 0..i.len() {
+                            let d = d.offset(clamped[j] * ds);
+                            *d = C::combine(*d, *s.offset(j as isize * ss));
+                        }
+                    }
+                    continue;
+                }
                 if len == 1 {
                     for j in 0..n as isize {
                         any |= one(d, i.offset(j * is), s.offset(j * ss));

@@ -76,7 +76,7 @@ multiversion! {
                 rstd.add(unit).write(r);
                 let first = unit % s.groups * s.each();
                 if s.inner == 1 {
-                    let (w, b) = (&w[first..first + d], &b[first..first + d]);
+                    let (w, b) = (&w[first..][..d], &b[first..][..d]);
                     for j in 0..d {
                         out[j] = (group[j] - m) * (r * w[j]) + b[j];
                     }
@@ -141,8 +141,8 @@ multiversion! {
                     let (g, x) = (std::slice::from_raw_parts(g.add(at), s.inner), std::slice::from_raw_parts(x.add(at), s.inner));
                     let dx = std::slice::from_raw_parts_mut(dx.add(at), s.inner);
                     let w = w[first + c];
-                    for j in 0..s.inner {
-                        dx[j] = (g[j] * w - a - (x[j] - m) * b) * r;
+                    for ((dx, &g), &x) in dx.iter_mut().zip(g).zip(x) {
+                        *dx = (g * w - a - (x - m) * b) * r;
                     }
                 }
             }

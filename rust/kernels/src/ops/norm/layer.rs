@@ -56,6 +56,9 @@ multiversion! {
             let (m, var) = moments(x, pivot).mean_var(d, pivot);
             let (m, r) = (T::narrow(m), T::narrow(1.0 / (var + eps).sqrt()));
             (mean[i], rstd[i]) = (m, r);
+            // Lengths that the compiler knows to be equal need no checks, and no scalar last turn.
+            let (x, y) = (&x[..d], &mut y[..d]);
+            let (w, b) = (w.map(|w| &w[..d]), b.map(|b| &b[..d]));
             match (w, b) {
                 (Some(w), Some(b)) => {
                     for j in 0..d {
@@ -131,12 +134,12 @@ multiversion! {
         let scale = 1.0 / d as f64;
         let mut dx = dx;
         for i in 0..mean.len() {
-            let (g, x) = (&g[i * d..(i + 1) * d], &x[i * d..(i + 1) * d]);
+            let (g, x, w) = (&g[i * d..][..d], &x[i * d..][..d], &w[..d]);
             let (m, r) = (mean[i], rstd[i]);
             if let Some(dx) = &mut dx {
                 let (a, b) = weighted_dots(g, w, x, m);
                 let (a, b) = (T::narrow(a * scale), T::narrow(b * scale * r.wide() * r.wide()));
-                let dx = &mut dx[i * d..(i + 1) * d];
+                let dx = &mut dx[i * d..][..d];
                 for j in 0..d {
                     dx[j] = (g[j] * w[j] - a - (x[j] - m) * b) * r;
                 }
@@ -183,7 +186,8 @@ pub fn layer_norm_grad(
         let dx = need[0].then(|| Tensor::empty(op, x.shape(), x.dtype())).transpose()?;
         let sums = need[1] || need[2];
         // Cut by shape: at most 32 ranges of rows, each with its own sums.
-        let group = (GRAIN / 2 / d.max(1)).max(n.div_ceil(32)).clamp(1, n.max(1));
+        // Few long rows share sums as well: four ranges at the least.
+        let group = (GRAIN / 2 / d.max(1)).max(n.div_ceil(32)).max(n.div_ceil(4).min(16)).clamp(1, n.max(1));
         let tasks = if n * d == 0 { 0 } else { n.div_ceil(group) };
         let width = if sums { 2 * d } else { 0 };
         let low = memory::allocate(op, tasks * width * size_of::<T>())?;

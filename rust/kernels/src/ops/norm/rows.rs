@@ -125,31 +125,35 @@ pub(super) fn moments<T: Float>(x: &[T], pivot: f64) -> Moments {
     for block in x.chunks(BLOCK) {
         let len = block.len() as f64;
         let (chunks, rest) = block.as_chunks::<LANES>();
-        let (mut acc, mut tail) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        let mut acc = [T::ZERO; LANES];
         for c in chunks {
             for j in 0..LANES {
                 acc[j] += c[j];
             }
         }
-        tail[..rest.len()].copy_from_slice(rest);
-        for j in 0..LANES {
-            acc[j] += tail[j];
+        if !rest.is_empty() {
+            let mut tail = [T::ZERO; LANES];
+            tail[..rest.len()].copy_from_slice(rest);
+            for j in 0..LANES {
+                acc[j] += tail[j];
+            }
         }
         let sum = lane_sum(acc);
         let center = T::narrow(sum / len);
-        let (mut acc, mut tail) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        let mut acc = [T::ZERO; LANES];
         for c in chunks {
             for j in 0..LANES {
                 let d = c[j] - center;
                 acc[j] += d * d;
             }
         }
-        for (t, &v) in tail.iter_mut().zip(rest) {
-            let d = v - center;
-            *t = d * d;
-        }
-        for j in 0..LANES {
-            acc[j] += tail[j];
+        if !rest.is_empty() {
+            let mut tail = [center; LANES];
+            tail[..rest.len()].copy_from_slice(rest);
+            for j in 0..LANES {
+                let d = tail[j] - center;
+                acc[j] += d * d;
+            }
         }
         out.add(around_pivot(len, sum, lane_sum(acc), center.wide(), pivot));
     }
@@ -159,9 +163,36 @@ pub(super) fn moments<T: Float>(x: &[T], pivot: f64) -> Moments {
 /// Sums of `g` and of `g * (x - mean)` over a run.
 #[inline(always)]
 pub(super) fn dots<T: Float>(g: &[T], x: &[T], mean: T) -> (f64, f64) {
-    let mut lanes = Lanes::new();
-    lanes.take::<GRADIENT>(g, x, mean);
-    lanes.totals()
+    let (mut total, mut total_x) = (0.0, 0.0);
+    for (g, x) in g.chunks(BLOCK).zip(x.chunks(BLOCK)) {
+        let (gc, gr) = g.as_chunks::<LANES>();
+        let (xc, xr) = x.as_chunks::<LANES>();
+        let (mut acc, mut acc_x) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        for (g, x) in gc.iter().zip(xc) {
+            for j in 0..LANES {
+                acc[j] += g[j];
+                acc_x[j] += g[j] * (x[j] - mean);
+            }
+        }
+        if !gr.is_empty() {
+            let (g, x) = (padded(gr), padded(xr));
+            for j in 0..LANES {
+                acc[j] += g[j];
+                acc_x[j] += g[j] * (x[j] - mean);
+            }
+        }
+        total += lane_sum(acc);
+        total_x += lane_sum(acc_x);
+    }
+    (total, total_x)
+}
+
+/// What is left of a run, and zeros.
+#[inline(always)]
+fn padded<T: Float>(rest: &[T]) -> [T; LANES] {
+    let mut out = [T::ZERO; LANES];
+    out[..rest.len()].copy_from_slice(rest);
+    out
 }
 
 /// As [`dots`] of `g * w`.
@@ -180,13 +211,16 @@ pub(super) fn weighted_dots<T: Float>(g: &[T], w: &[T], x: &[T], mean: T) -> (f6
                 acc_x[j] += v * (x[j] - mean);
             }
         }
-        let (mut sum, mut sum_x) = (lane_sum(acc), lane_sum(acc_x));
-        for ((&g, &x), &w) in gr.iter().zip(xr).zip(wr) {
-            sum += (g * w).wide();
-            sum_x += (g * w * (x - mean)).wide();
+        if !gr.is_empty() {
+            let (g, x, w) = (padded(gr), padded(xr), padded(wr));
+            for j in 0..LANES {
+                let v = g[j] * w[j];
+                acc[j] += v;
+                acc_x[j] += v * (x[j] - mean);
+            }
         }
-        total += sum;
-        total_x += sum_x;
+        total += lane_sum(acc);
+        total_x += lane_sum(acc_x);
     }
     (total, total_x)
 }

@@ -4,31 +4,33 @@ use super::group::{Real, tasks};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops::copy;
+use crate::ops::reduce::float::Float;
 use crate::parallel::{SendPtr, for_each};
 use crate::tensor::Tensor;
 use crate::{for_float_types, multiversion};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Accumulators side by side: one AVX-512 register of float64 each way.
-const LANES: usize = 16;
+/// Accumulators side by side: four AVX-512 registers of float64.
+const LANES: usize = 32;
 
 /// A rule to accumulate absolute values in float64.
 macro_rules! accumulator {
     ($name:ident, |$sum:ident, $x:ident, $p:ident| $e:expr, $join:expr) => {
         multiversion! {
-            fn $name<T: Real>(values: &[T], $p: f64) -> f64 {
+            fn $name<T: Float>(values: &[T], $p: f64) -> f64 {
                 let mut sums = [0f64; LANES];
-                let chunks = values.chunks_exact(LANES);
-                let rest = chunks.remainder();
+                let (chunks, rest) = values.as_chunks::<LANES>();
                 for chunk in chunks {
                     for l in 0..LANES {
-                        let ($sum, $x) = (sums[l], chunk[l].to_f64());
+                        let ($sum, $x) = (sums[l], chunk[l].wide());
                         sums[l] = $e;
                     }
                 }
+                // By way of memory: the fold would otherwise pull the registers apart.
+                let mut sums = std::hint::black_box(sums);
                 for (l, v) in rest.iter().enumerate() {
-                    let ($sum, $x) = (sums[l], v.to_f64());
+                    let ($sum, $x) = (sums[l], v.wide());
                     sums[l] = $e;
                 }
                 sums.into_iter().fold(0f64, $join)

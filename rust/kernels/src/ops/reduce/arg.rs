@@ -49,6 +49,9 @@ impl Side for Smallest {
 /// Elements looked at before the best block so far is compared.
 const BLOCK: usize = 1024;
 const LANES: usize = 32;
+/// Outputs side by side, one a lane, where each has up to FEW elements.
+const SIDE: usize = 16;
+const FEW: usize = 32;
 const WIDTH: usize = 256;
 
 /// The extreme of a contiguous run that is not empty, and where it is first found.
@@ -65,9 +68,16 @@ fn contiguous_run<T: Number, S: Side>(_: PhantomData<S>, x: &[T]) -> (T, usize) 
                     acc[j] = S::pick(acc[j], c[j]);
                 }
             }
-            for v in std::hint::black_box(acc) {
-                top = S::pick(top, v);
+            // By way of memory, so that the lanes stay in registers until here; then pairwise.
+            let mut acc = std::hint::black_box(acc);
+            let mut width = LANES / 2;
+            while width > 0 {
+                for j in 0..width {
+                    acc[j] = S::pick(acc[j], acc[j + width]);
+                }
+                width /= 2;
             }
+            top = acc[0];
         }
         for &v in rest {
             top = S::pick(top, v);
@@ -119,6 +129,34 @@ impl<T: Copy> Copy for Best<T> {}
 
 multiversion! {
     fn by_outputs<T: Number, S: Side>(side: PhantomData<S>, kept: &Axes, x: SendPtr<T>, step: isize, k: Range<usize>, r: Range<usize>, to: Best<T>) {
+        let mut k = k;
+        if r.len() <= FEW && kept.len() == 1 {
+            let across = kept[0].1;
+            while k.start + SIDE <= k.end {
+                // SAFETY: as below.
+                unsafe {
+                    let base = x.get().offset(k.start as isize * across + r.start as isize * step);
+                    let mut best = [T::default(); SIDE];
+                    let mut place = [0u32; SIDE];
+                    for j in 0..SIDE {
+                        best[j] = *base.offset(j as isize * across);
+                    }
+                    for e in 1..r.len() {
+                        for j in 0..SIDE {
+                            let v = *base.offset(e as isize * step + j as isize * across);
+                            let wins = S::beats(v, best[j]);
+                            best[j] = if wins { v } else { best[j] };
+                            place[j] = if wins { e as u32 } else { place[j] };
+                        }
+                    }
+                    for j in 0..SIDE {
+                        to.values.get().add(k.start + j).write(best[j]);
+                        to.indices.get().add(k.start + j).write((r.start + place[j] as usize) as i64);
+                    }
+                }
+                k.start += SIDE;
+            }
+        }
         let mut at = Odometer::at(kept, k.start);
         for i in k {
             // SAFETY: outputs and elements are in range of the tensor; each output is written once.

@@ -36,6 +36,10 @@ const LANES: usize = 64;
 const STEPS: usize = 64;
 /// Outputs accumulated side by side when whole rows are reduced.
 const WIDTH: usize = 512;
+/// Outputs side by side, one a lane, where each has few elements.
+const SIDE: usize = 16;
+/// Elements up to which that is faster than one output after the other.
+const FEW: usize = 32;
 /// Ranges that one reduction is cut into at most.
 const MAX_CUTS: usize = 64;
 
@@ -146,6 +150,30 @@ multiversion! {
     fn by_outputs<O: Op>(o: O, plan: &Plan, x: SendPtr<O::In>, shift: SendPtr<O::Shift>, k: Range<usize>, r: Range<usize>, sink: Sink<O>) {
         let last = plan.reduced.len() - 1;
         let (n, stride) = plan.reduced[last];
+        let mut k = k;
+        if last == 0 && r.len() <= FEW && plan.kept.len() == 1 {
+            let across = plan.kept[0].1;
+            while k.start + SIDE <= k.end {
+                // SAFETY: as below.
+                unsafe {
+                    let base = x.get().wrapping_offset(k.start as isize * across + (r.start as isize).wrapping_mul(stride));
+                    let mut s = [O::Shift::default(); SIDE];
+                    if O::SHIFTED {
+                        s.copy_from_slice(std::slice::from_raw_parts(shift.get().add(k.start), SIDE));
+                    }
+                    let mut acc = [o.start(); SIDE];
+                    for e in 0..r.len() as isize {
+                        for j in 0..SIDE {
+                            acc[j] = o.step(acc[j], *base.offset(e * stride + j as isize * across), s[j]);
+                        }
+                    }
+                    for j in 0..SIDE {
+                        sink.put(o, k.start + j, o.fold(o.empty(), acc[j]));
+                    }
+                }
+                k.start += SIDE;
+            }
+        }
         let mut at = Odometer::at(&plan.kept, k.start);
         for i in k {
             // SAFETY: outputs and elements are in range of the plan, which is in range of the tensor.

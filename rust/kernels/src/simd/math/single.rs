@@ -201,4 +201,44 @@ impl Real for f32 {
     fn verfc(self) -> f32 {
         (self as f64).verfc() as f32
     }
+    #[inline(always)]
+    fn vcdf(self) -> f32 {
+        // log2 of the share beyond |x| is smooth: a polynomial that is exactly -1 at 0. Both sides
+        // come from that one share, so that nothing cancels.
+        let a = self.vabs().at_most(6.0);
+        let mut q = -1.929_127_6e-8f32;
+        q = q.mul_add(a, 6.138_227_5e-7);
+        q = q.mul_add(a, -8.340_918_6e-6);
+        q = q.mul_add(a, 6.120_509_4e-5);
+        q = q.mul_add(a, -2.275_554_1e-4);
+        q = q.mul_add(a, -1.065_642_3e-4);
+        q = q.mul_add(a, 7.074_157_2e-3);
+        q = q.mul_add(a, -5.252_418_3e-2);
+        q = q.mul_add(a, -4.591_952_3e-1);
+        q = q.mul_add(a, -1.151_106_8);
+        q = q.mul_add(a, -1.0);
+        let (n, i) = nearest_f32(q, 1.0);
+        let f = q - n;
+        let mut p = 1.326_472_5e-3f32;
+        p = p.mul_add(f, 9.671_513e-3);
+        p = p.mul_add(f, 5.550_733_7e-2);
+        p = p.mul_add(f, 2.402_224_2e-1);
+        p = p.mul_add(f, 6.931_47e-1);
+        p = p.mul_add(f, 1.0);
+        let tail = if self.vabs() > 6.0 { 0.0 } else { p * pow2_f32(i) };
+        if self > 0.0 { 1.0 - tail } else { tail }
+    }
+    #[inline(always)]
+    fn vsoftplus(self) -> f32 {
+        // ln(1 + e) for e in (0, 1] as an odd function of e / (2 + e).
+        let e = (-self.vabs()).vexp();
+        let s = e / (2.0 + e);
+        let z = s * s;
+        let mut p = 2.801_199_2e-1f32;
+        p = p.mul_add(z, 2.800_180_4e-1);
+        p = p.mul_add(z, 4.002_152_7e-1);
+        p = p.mul_add(z, 6.666_641_6e-1);
+        // Written so that NaN stays.
+        self.at_least(0.0) + (p * z).mul_add(s, s + s)
+    }
 }

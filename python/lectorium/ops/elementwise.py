@@ -194,7 +194,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 @op
 def lerp(k: Any, x: Any, end: Any, weight: Any) -> One:
     """``x + weight * (end - x)``, broadcast."""
-    return k.lerp(x, end, weight), (x, end, weight, k.meta(x), k.meta(end), k.meta(weight))
+    ends = (x, end) if _wants(weight) else (None, None)
+    return k.lerp(x, end, weight), (*ends, weight, k.meta(x), k.meta(end), k.meta(weight))
 
 
 @lerp.vjp

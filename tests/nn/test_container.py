@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 
 import lectorium as lt
@@ -95,3 +96,52 @@ def test_lists_and_dicts_of_parameters_are_trained() -> None:
     assert [n for n, _ in named.named_parameters()] == ["a", "b"]
     assert named.pop("a").shape == (2,)
     assert list(named.state_dict()) == ["b"]
+
+
+def test_sequential_joins_batch_norm_and_relu_where_nobody_can_tell() -> None:
+    class MyReLU(nn.ReLU):
+        pass
+
+    def net(relu: nn.Module) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), relu, nn.BatchNorm2d(4), nn.ReLU())
+
+    fused, apart = net(nn.ReLU(inplace=True)), net(MyReLU())
+    apart.load_state_dict(fused.state_dict())
+    seen = []
+    apart[4].register_forward_pre_hook(lambda module, args: seen.append(args[0].min().item()))
+    x = lt.randn(5, 3, 6, 6)
+    for training in (True, True, False):
+        outputs = [n.train(training)(x) for n in (fused, apart)]
+        np.testing.assert_allclose(outputs[0].tolist(), outputs[1].tolist(), rtol=1e-5, atol=1e-5)
+        for n, y in zip((fused, apart), outputs, strict=True):
+            n.zero_grad()
+            (y * y).sum().backward()
+        for (name, a), (_, b) in zip(fused.named_parameters(), apart.named_parameters(), strict=True):
+            np.testing.assert_allclose(a.grad.tolist(), b.grad.tolist(), rtol=2e-3, atol=2e-3, err_msg=name)
+    assert len(seen) == 3
+    assert min(seen) < 0
+    assert fused[1].num_batches_tracked.item() == 2
+    for a, b in zip(fused.buffers(), apart.buffers(), strict=True):
+        np.testing.assert_allclose(a.tolist(), b.tolist(), rtol=1e-5, atol=1e-6)
+    names = {n.op.name for n in _nodes(fused(x))}
+    assert "batch_norm_relu_inference" in names
+    assert "relu" not in names
+    assert "relu" in {n.op.name for n in _nodes(apart(x))}
+
+
+def test_sequential_calls_a_changed_forward_and_names_the_module_in_errors() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU())
+    with pytest.raises(ValueError, match=r"BatchNorm2d \(in 0\): expected 4D input"):
+        net(lt.zeros(2, 4))
+    net[1].forward = lambda x: x - 100.0
+    assert net(lt.randn(3, 4, 2, 2)).max().item() < 0
+
+
+def _nodes(y: lt.Tensor) -> list:
+    found, stack = [], [y.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is not None:
+            found.append(node)
+            stack.extend(parent for parent, _ in node.next_functions)
+    return found

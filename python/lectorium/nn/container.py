@@ -5,8 +5,13 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import islice, zip_longest
 from typing import Any, cast, overload
 
+from . import functional as F
+from ._where import say_where
+from .activation import ReLU
+from .batchnorm import BatchNorm1d, BatchNorm2d
 from .module import Module
 
 
@@ -74,6 +79,23 @@ class _List(Module):
         return module
 
 
+_NORMS = (BatchNorm1d, BatchNorm2d)
+
+
+def _plain(module: Module) -> bool:
+    """Whether a call of the module is its class's ``forward`` and nothing else."""
+    return not module._hooked and "forward" not in module.__dict__
+
+
+def _with_relu(norm: Any, input: Any) -> Any:
+    """A batch normalisation and the ReLU behind it, in one pass over memory."""
+    try:
+        return norm._run(F.batch_norm_relu, input)
+    except Exception as error:
+        say_where(error, norm)
+        raise
+
+
 class Sequential(_List):
     """Modules that are called one after the other.
 
@@ -93,8 +115,18 @@ class Sequential(_List):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        for module in self._modules.values():
-            input = module(input)
+        modules = self._modules.values()
+        if not any(type(m) in _NORMS for m in modules):
+            for module in modules:
+                input = module(input)
+            return input
+        steps = iter(zip_longest(modules, islice(modules, 1, None)))
+        for module, after in steps:
+            if type(after) is ReLU and type(module) in _NORMS and _plain(module) and _plain(after):
+                input = _with_relu(module, input)
+                next(steps)
+            else:
+                input = module(input)
         return input
 
     @overload

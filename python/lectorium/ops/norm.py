@@ -37,10 +37,30 @@ def batch_norm(k: Any, x: Any, weight: Any, bias: Any, eps: float) -> Three:
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, weight, mean, rstd, eps = saved
     if k is _core:
-        return k.batch_norm_grad(g, x, weight, mean, rstd, need[:3])
+        return k.batch_norm_grad(g, x, weight, None, mean, rstd, need[:3])
+    return _batch_formula(k, g, x, weight, eps, need)
+
+
+def _batch_formula(k: Any, g: Any, x: Any, weight: Any, eps: float, need: Any) -> Any:
     axes = (0, *range(2, x.ndim))
     w = None if weight is None else k.reshape(weight, [1, -1, *[1] * (x.ndim - 2)])
     return _formula(k, g, x, w, axes, axes, eps, need)
+
+
+@op
+def batch_norm_relu(k: Any, x: Any, weight: Any, bias: Any, eps: float) -> Three:
+    """``relu(batch_norm(x))`` in one pass; what the ReLU let through is found again in the backward pass."""
+    y, mean, rstd = k.batch_norm(x, weight, bias, eps, True)
+    return (y, mean, rstd), (x, weight, bias, mean, rstd, eps)
+
+
+@batch_norm_relu.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    x, weight, bias, mean, rstd, eps = saved
+    if k is _core:
+        return k.batch_norm_grad(g, x, weight, bias, mean, rstd, need[:3], True)
+    g = k.relu_grad(g, k.batch_norm(x, weight, bias, eps)[0])
+    return _batch_formula(k, g, x, weight, eps, need)
 
 
 @op
@@ -49,8 +69,7 @@ def batch_norm_inference(k: Any, x: Any, weight: Any, bias: Any, mean: Any, var:
     return k.batch_norm_inference(x, weight, bias, mean, var, eps), (x, weight, mean, var, eps)
 
 
-@batch_norm_inference.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+def _inference_grad(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, weight, mean, var, eps = saved
     shape = [1, -1, *[1] * (x.ndim - 2)]
     axes = (0, *range(2, x.ndim))
@@ -58,6 +77,22 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     dx = need[0] and k.mul(g, rstd if weight is None else k.mul(rstd, k.reshape(weight, shape)))
     dw = need[1] and k.sum(k.mul(g, k.mul(k.sub(x, k.reshape(mean, shape)), rstd)), axes)
     return dx, dw, need[2] and k.sum(g, axes)
+
+
+batch_norm_inference.vjp(_inference_grad)
+
+
+@op
+def batch_norm_relu_inference(k: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> One:
+    """``relu(batch_norm_inference(x))`` in one pass."""
+    y = k.batch_norm_inference(x, weight, bias, mean, var, eps, True)
+    return y, (x, weight, mean, var, eps, y)
+
+
+@batch_norm_relu_inference.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    *before, y = saved
+    return _inference_grad(k, k.relu_grad(g, y), before, need)
 
 
 @op

@@ -52,6 +52,40 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
+def max_pool2d_offsets(k: Any, x: Any, spec: Any) -> Two:
+    """As ``max_pool2d``, with the place of each maximum in its window as a byte instead of an index."""
+    values, offsets = k.max_pool2d_offsets(x, spec)
+    return (values, offsets), (offsets, k.meta(x), spec)
+
+
+@max_pool2d_offsets.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.max_pool2d_offsets_grad(g, *saved),)
+
+
+@op
+def max_pool2d_offsets_grad(k: Any, g: Any, offsets: Any, meta: Any, spec: Any) -> One:
+    """``g`` added where the maxima were."""
+    return k.max_pool2d_offsets_grad(g, offsets, meta, spec), (offsets, spec)
+
+
+@max_pool2d_offsets_grad.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.max_pool2d_offsets_gather(g, *saved),)
+
+
+@op
+def max_pool2d_offsets_gather(k: Any, x: Any, offsets: Any, spec: Any) -> One:
+    """The values where the maxima were."""
+    return k.max_pool2d_offsets_gather(x, offsets, spec), (offsets, k.meta(x), spec)
+
+
+@max_pool2d_offsets_gather.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    return (k.max_pool2d_offsets_grad(g, *saved),)
+
+
+@op
 def avg_pool2d(k: Any, x: Any, spec: Any, count_include_pad: bool, divisor_override: int | None) -> One:
     """The mean of each window."""
     return k.avg_pool2d(x, spec, count_include_pad, divisor_override), (

@@ -214,7 +214,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
         n = 0 if legacy else meta.shape[axis]
         flow = None
         if wanted:
-            flow = k.zeros_of(meta) if legacy else k.cast(k.narrow(g, axis, start, n), meta.dtype)
+            flow = k.zeros_of(meta) if legacy else k.cast(k.cat_part(g, axis, start, n), meta.dtype)
         flows.append(flow)
         start += n
     return tuple(flows)
@@ -223,6 +223,20 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors joined along an axis that exists."""
     return _cat(*tensors, dim)
+
+
+@op
+def cat_part(k: Any, g: Any, dim: int, start: int, length: int) -> One:
+    """What flows back to one part of ``cat``: some indices of an axis, as a view or a copy."""
+    return k.cat_part(g, dim, start, length), (k.meta(g), dim, start, length)
+
+
+@cat_part.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    meta, dim, start, length = saved
+    pads = [(0, 0)] * len(meta.shape)
+    pads[dim] = (start, meta.shape[dim] - start - length)
+    return (k.pad_constant(g, pads, 0),)
 
 
 @op

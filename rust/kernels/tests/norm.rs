@@ -101,12 +101,12 @@ fn batch_norm_agrees_with_float64_for_short_and_long_runs() {
         for (dtype, t) in [(DType::F64, 1e-12), (DType::F32, 2e-6)] {
             let (x, w, b) = (cast(&x, dtype), cast(&w, dtype), cast(&b, dtype));
             let what = format!("{shape:?} {dtype}");
-            let (y, mean, rstd) = norm::batch_norm(&x, Some(&w), Some(&b), EPS).unwrap();
+            let (y, mean, rstd) = norm::batch_norm(&x, Some(&w), Some(&b), EPS, false).unwrap();
             assert_close(&y, &want, t, &what);
             assert_close(&mean, &st.iter().map(|s| s.0).collect::<Vec<_>>(), t, &what);
             assert_close(&rstd, &st.iter().map(|s| 1.0 / (s.1 + EPS).sqrt()).collect::<Vec<_>>(), t, &what);
             let var = cast(&with_values(&st.iter().map(|s| s.1).collect::<Vec<_>>(), &[c]), dtype);
-            let y = norm::batch_norm_inference(&x, Some(&w), Some(&b), &mean, &var, EPS).unwrap();
+            let y = norm::batch_norm_inference(&x, Some(&w), Some(&b), &mean, &var, EPS, false).unwrap();
             assert_close(&y, &want, 2.0 * t, &what);
         }
     }
@@ -119,7 +119,7 @@ fn a_large_mean_does_not_cancel_the_variance() {
         let x = Tensor::from_slice("test", &v, shape).unwrap();
         let inner: usize = shape[2..].iter().product();
         let st = statistics(&values(&x), 2, |i| i / inner % 2);
-        let (_, _, rstd) = norm::batch_norm(&x, None, None, 0.0).unwrap();
+        let (_, _, rstd) = norm::batch_norm(&x, None, None, 0.0, false).unwrap();
         assert_close(&rstd, &st.iter().map(|s| 1.0 / s.1.sqrt()).collect::<Vec<_>>(), 1e-5, "batch");
         let row = Tensor::from_slice("test", &v, &[1, v.len()]).unwrap();
         let st = statistics(&values(&row), 1, |_| 0);
@@ -133,17 +133,20 @@ fn batch_norm_gradients_agree_with_differences() {
     for shape in [&[6, 3][..], &[3, 2, 2, 2], &[2, 2, 6, 7]] {
         let (x, g) = (tensor(shape, 1), tensor(shape, 9));
         let (w, b) = (tensor(&[shape[1]], 2), tensor(&[shape[1]], 3));
-        let y = |x: &Tensor, w: &Tensor, b: &Tensor| norm::batch_norm(x, Some(w), Some(b), EPS).unwrap();
+        let y =
+            |x: &Tensor, w: &Tensor, b: &Tensor| norm::batch_norm(x, Some(w), Some(b), EPS, false).unwrap();
         let (_, mean, rstd) = y(&x, &w, &b);
-        let (dx, dw, db) = norm::batch_norm_grad(&g, &x, Some(&w), &mean, &rstd, [true; 3]).unwrap();
+        let (dx, dw, db) =
+            norm::batch_norm_grad(&g, &x, Some(&w), None, &mean, &rstd, [true; 3], false).unwrap();
         assert_close(&dx.unwrap(), &differences(&x, &g, &|x| y(x, &w, &b).0), 1e-7, "dx");
         assert_close(&dw.unwrap(), &differences(&w, &g, &|w| y(&x, w, &b).0), 1e-7, "dw");
         assert_close(&db.unwrap(), &differences(&b, &g, &|b| y(&x, &w, b).0), 1e-7, "db");
-        let (dx, dw, db) = norm::batch_norm_grad(&g, &x, None, &mean, &rstd, [true, false, true]).unwrap();
+        let (dx, dw, db) =
+            norm::batch_norm_grad(&g, &x, None, None, &mean, &rstd, [true, false, true], false).unwrap();
         assert!(dw.is_none() && db.is_some());
         assert_close(
             &dx.unwrap(),
-            &differences(&x, &g, &|x| norm::batch_norm(x, None, None, EPS).unwrap().0),
+            &differences(&x, &g, &|x| norm::batch_norm(x, None, None, EPS, false).unwrap().0),
             1e-7,
             "dx",
         );
@@ -153,7 +156,7 @@ fn batch_norm_gradients_agree_with_differences() {
 #[test]
 fn running_statistics_move_towards_the_batch_with_its_unbiased_variance() {
     let x = tensor(&[8, 3, 5], 1);
-    let (_, mean, rstd) = norm::batch_norm(&x, None, None, EPS).unwrap();
+    let (_, mean, rstd) = norm::batch_norm(&x, None, None, EPS, false).unwrap();
     let (rm, rv) = (tensor(&[3], 4), with_values(&[1.0, 2.0, 3.0], &[3]));
     let before = (values(&rm), values(&rv), rm.storage().version());
     norm::batch_norm_update_running(&rm, &rv, &mean, &rstd, 0.1, EPS, 40).unwrap();
@@ -281,8 +284,8 @@ fn transposed_and_empty_inputs_work() {
     let t = x.with_layout(x.layout().permute(&[2, 1, 0]));
     let copied = copy::clone("test", &t).unwrap();
     assert_eq!(
-        values(&norm::batch_norm(&t, None, None, EPS).unwrap().0),
-        values(&norm::batch_norm(&copied, None, None, EPS).unwrap().0)
+        values(&norm::batch_norm(&t, None, None, EPS, false).unwrap().0),
+        values(&norm::batch_norm(&copied, None, None, EPS, false).unwrap().0)
     );
     assert_eq!(
         values(&norm::layer_norm(&t, 2, None, None, EPS).unwrap().0),
@@ -290,9 +293,9 @@ fn transposed_and_empty_inputs_work() {
     );
     for shape in [&[0, 3, 2][..], &[2, 3, 0], &[2, 0, 4]] {
         let x = tensor(shape, 1);
-        let (y, mean, rstd) = norm::batch_norm(&x, None, None, EPS).unwrap();
+        let (y, mean, rstd) = norm::batch_norm(&x, None, None, EPS, false).unwrap();
         assert_eq!(y.shape(), shape);
-        let (dx, dw, _) = norm::batch_norm_grad(&y, &x, None, &mean, &rstd, [true; 3]).unwrap();
+        let (dx, dw, _) = norm::batch_norm_grad(&y, &x, None, None, &mean, &rstd, [true; 3], false).unwrap();
         assert_eq!((dx.unwrap().shape(), values(&dw.unwrap())), (shape, vec![0.0; shape[1]]));
         let (y, mean, rstd) = norm::layer_norm(&x, 1, None, None, EPS).unwrap();
         norm::layer_norm_grad(&y, &x, 1, None, &mean, &rstd, [true; 3]).unwrap();
@@ -306,17 +309,46 @@ fn transposed_and_empty_inputs_work() {
 fn wrong_arguments_are_errors_that_say_what_was_expected() {
     let text = |e: Option<Error>| e.unwrap().to_string();
     let x = tensor(&[1, 3], 1);
-    let got = text(norm::batch_norm(&x, None, None, EPS).err());
+    let got = text(norm::batch_norm(&x, None, None, EPS, false).err());
     assert!(got.contains("Expected more than 1 value per channel when training"), "{got}");
     let x = tensor(&[4, 3], 1);
-    let got = text(norm::batch_norm(&x, Some(&tensor(&[4], 1)), None, EPS).err());
+    let got = text(norm::batch_norm(&x, Some(&tensor(&[4], 1)), None, EPS, false).err());
     assert!(got.contains("weight has shape [4], expected [3]"), "{got}");
-    let got = text(norm::batch_norm(&cast(&x, DType::F32), Some(&tensor(&[3], 1)), None, EPS).err());
+    let got = text(norm::batch_norm(&cast(&x, DType::F32), Some(&tensor(&[3], 1)), None, EPS, false).err());
     assert!(got.contains("weight is float64, expected float32"), "{got}");
-    assert!(matches!(norm::batch_norm(&tensor(&[4], 1), None, None, EPS), Err(Error::Shape { .. })));
-    assert!(matches!(norm::batch_norm(&cast(&x, DType::I64), None, None, EPS), Err(Error::DType { .. })));
+    assert!(matches!(norm::batch_norm(&tensor(&[4], 1), None, None, EPS, false), Err(Error::Shape { .. })));
+    assert!(matches!(
+        norm::batch_norm(&cast(&x, DType::I64), None, None, EPS, false),
+        Err(Error::DType { .. })
+    ));
     assert!(matches!(norm::group_norm(&x, 2, None, None, EPS), Err(Error::Value { .. })));
     assert!(matches!(norm::layer_norm(&x, 3, None, None, EPS), Err(Error::Shape { .. })));
     assert!(matches!(norm::layer_norm(&x, 1, Some(&tensor(&[4], 1)), None, EPS), Err(Error::Shape { .. })));
     assert!(matches!(norm::local_response_norm(&x, 0, 1.0, 0.75, 1.0), Err(Error::Value { .. })));
+}
+
+#[test]
+fn batch_norm_of_rows_of_channels_agrees_with_planes() {
+    for (n, c, p) in [(2, 3, 5), (40, 1, 1), (3, 17, 50), (2, 33, 700), (5, 64, 9), (2, 300, 7), (64, 6, 40)]
+    {
+        let (x, g) = (tensor(&[n, c, p], 1), tensor(&[n, c, p], 2));
+        let (w, b) = (tensor(&[c], 3), tensor(&[c], 4));
+        let last = |t: &Tensor| {
+            let t = cast(t, DType::F32);
+            Tensor::from_channels_last(t.to_channels_last("test").unwrap(), t.shape())
+        };
+        let (w32, b32) = (cast(&w, DType::F32), cast(&b, DType::F32));
+        for relu in [false, true] {
+            let (y, mean, rstd) = norm::batch_norm(&x, Some(&w), Some(&b), EPS, relu).unwrap();
+            let want =
+                norm::batch_norm_grad(&g, &x, Some(&w), Some(&b), &mean, &rstd, [true; 3], relu).unwrap();
+            let (x, g) = (last(&x), last(&g));
+            let (y32, m, r) = norm::batch_norm(&x, Some(&w32), Some(&b32), EPS, relu).unwrap();
+            let got = norm::batch_norm_grad(&g, &x, Some(&w32), Some(&b32), &m, &r, [true; 3], relu).unwrap();
+            assert_close(&y32, &values(&y), 1e-5, "output");
+            for (got, want) in [(got.0, want.0), (got.1, want.1), (got.2, want.2)] {
+                assert_close(&got.unwrap(), &values(&want.unwrap()), 1e-3, "gradient");
+            }
+        }
+    }
 }

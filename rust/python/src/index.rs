@@ -89,6 +89,10 @@ fn cat<'py>(py: Python<'py>, tensors: Vec<T>, dim: isize) -> Out<'py> {
     run1(py, total(&tensors), || shape::cat(&refs(&tensors), dim))
 }
 #[pyfunction]
+fn cat_part<'py>(py: Python<'py>, g: T, dim: isize, start: usize, length: usize) -> Out<'py> {
+    run1(py, g.0.numel(), || shape::cat_part(&g.0, dim, start, length))
+}
+#[pyfunction]
 fn pad_constant<'py>(py: Python<'py>, x: T, pads: Vec<(isize, isize)>, value: Number) -> Out<'py> {
     run1(py, x.0.numel(), || shape::pad_constant(&x.0, &pads, value.0))
 }
@@ -189,6 +193,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         one_hot,
         bincount,
         cat,
+        cat_part,
         pad_constant,
         pad_index,
         pad_index_grad,

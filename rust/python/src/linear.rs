@@ -141,6 +141,35 @@ fn max_pool2d_gather<'py>(py: Python<'py>, x: T, indices: T) -> Out<'py> {
 }
 
 #[pyfunction]
+fn max_pool2d_offsets<'py>(py: Python<'py>, x: T, spec: &Bound<'py, PyPoolSpec>) -> Out2<'py> {
+    let spec = spec.get().0;
+    run2(py, x.0.numel(), || pool::max_pool2d_offsets(&x.0, spec))
+}
+
+#[pyfunction]
+fn max_pool2d_offsets_grad<'py>(
+    py: Python<'py>,
+    g: T,
+    offsets: T,
+    meta: &Bound<'py, Meta>,
+    spec: &Bound<'py, PyPoolSpec>,
+) -> Out<'py> {
+    let (spec, shape) = (spec.get().0, &meta.get().shape);
+    run1(py, shape.iter().product(), || pool::max_pool2d_offsets_grad(&g.0, &offsets.0, shape, spec))
+}
+
+#[pyfunction]
+fn max_pool2d_offsets_gather<'py>(
+    py: Python<'py>,
+    x: T,
+    offsets: T,
+    spec: &Bound<'py, PyPoolSpec>,
+) -> Out<'py> {
+    let spec = spec.get().0;
+    run1(py, x.0.numel(), || pool::max_pool2d_offsets_gather(&x.0, &offsets.0, spec))
+}
+
+#[pyfunction]
 fn avg_pool2d<'py>(
     py: Python<'py>,
     x: T,
@@ -196,6 +225,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         max_pool2d,
         max_pool2d_grad,
         max_pool2d_gather,
+        max_pool2d_offsets,
+        max_pool2d_offsets_grad,
+        max_pool2d_offsets_gather,
         avg_pool2d,
         avg_pool2d_grad,
         adaptive_avg_pool2d,

@@ -148,11 +148,21 @@ fn grads<'py>(
 }
 
 #[pyfunction]
-fn batch_norm<'py>(py: Python<'py>, x: T, weight: Option<T>, bias: Option<T>, eps: f64) -> Out3<'py> {
-    run3(py, x.0.numel(), || norm::batch_norm(&x.0, opt(&weight), opt(&bias), eps))
+#[pyo3(signature = (x, weight, bias, eps, relu=false))]
+fn batch_norm<'py>(
+    py: Python<'py>,
+    x: T,
+    weight: Option<T>,
+    bias: Option<T>,
+    eps: f64,
+    relu: bool,
+) -> Out3<'py> {
+    run3(py, x.0.numel(), || norm::batch_norm(&x.0, opt(&weight), opt(&bias), eps, relu))
 }
 
 #[pyfunction]
+#[pyo3(signature = (x, weight, bias, running_mean, running_var, eps, relu=false))]
+#[allow(clippy::too_many_arguments)]
 fn batch_norm_inference<'py>(
     py: Python<'py>,
     x: T,
@@ -161,10 +171,10 @@ fn batch_norm_inference<'py>(
     running_mean: T,
     running_var: T,
     eps: f64,
+    relu: bool,
 ) -> Out<'py> {
-    run1(py, x.0.numel(), || {
-        norm::batch_norm_inference(&x.0, opt(&weight), opt(&bias), &running_mean.0, &running_var.0, eps)
-    })
+    let (mean, var) = (&running_mean.0, &running_var.0);
+    run1(py, x.0.numel(), || norm::batch_norm_inference(&x.0, opt(&weight), opt(&bias), mean, var, eps, relu))
 }
 
 #[pyfunction]
@@ -184,16 +194,22 @@ fn batch_norm_update_running(
 }
 
 #[pyfunction]
+#[pyo3(signature = (g, x, weight, bias, mean, rstd, need, relu=false))]
+#[allow(clippy::too_many_arguments)]
 fn batch_norm_grad<'py>(
     py: Python<'py>,
     g: T,
     x: T,
     weight: Option<T>,
+    bias: Option<T>,
     mean: T,
     rstd: T,
     need: [bool; 3],
+    relu: bool,
 ) -> Grads<'py> {
-    grads(py, x.0.numel(), || norm::batch_norm_grad(&g.0, &x.0, opt(&weight), &mean.0, &rstd.0, need))
+    grads(py, x.0.numel(), || {
+        norm::batch_norm_grad(&g.0, &x.0, opt(&weight), opt(&bias), &mean.0, &rstd.0, need, relu)
+    })
 }
 
 #[pyfunction]

@@ -31,14 +31,56 @@ def batch_norm(
         >>> lt.nn.functional.batch_norm(x, None, None, training=True).round().tolist()
         [[-1.0], [1.0]]
     """
-    x = tensor_of("batch_norm", input)
+    return _batch_norm(
+        "batch_norm", ops.batch_norm, ops.batch_norm_inference,
+        input, running_mean, running_var, weight, bias, training, momentum, eps,
+    )  # fmt: skip
+
+
+def batch_norm_relu(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """``relu(batch_norm(...))`` in one pass over memory each way. ``nn.Sequential`` calls it for neighbours.
+
+    Example:
+        >>> x = lt.tensor([[1.0], [3.0]])
+        >>> lt.nn.functional.batch_norm_relu(x, None, None, training=True).round().tolist()
+        [[0.0], [1.0]]
+    """
+    return _batch_norm(
+        "batch_norm_relu", ops.batch_norm_relu, ops.batch_norm_relu_inference,
+        input, running_mean, running_var, weight, bias, training, momentum, eps,
+    )  # fmt: skip
+
+
+def _batch_norm(
+    op: str,
+    train: Any,
+    infer: Any,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    x = tensor_of(op, input)
     if not training and running_mean is not None and running_var is not None:
-        return ops.batch_norm_inference(x, weight, bias, running_mean, running_var, eps)
+        return infer(x, weight, bias, running_mean, running_var, eps)
     if not training and (running_mean is not None or running_var is not None):
-        raise ValueError("batch_norm: running_mean and running_var must be given both or neither")
+        raise ValueError(f"{op}: running_mean and running_var must be given both or neither")
     if not training:
-        raise ValueError("batch_norm: expected running_mean and running_var to be given when training=False")
-    y, mean, rstd = ops.batch_norm(x, weight, bias, eps)
+        raise ValueError(f"{op}: expected running_mean and running_var to be given when training=False")
+    y, mean, rstd = train(x, weight, bias, eps)
     if running_mean is not None and running_var is not None and mean.numel():
         n = x.numel() // mean.numel()
         _core.batch_norm_update_running(running_mean, running_var, mean, rstd, float(momentum), eps, n)

@@ -53,9 +53,10 @@ def _max_pool(n: int, input: Any, args: tuple[Any, ...], return_indices: bool) -
     op = f"max_pool{n}d"
     spec = _pool_spec(op, n, *args)
     x, alone = _planes(op, input, n)
+    if not return_indices:
+        return _back(ops.max_pool2d_offsets(x, spec)[0], n, alone)
     values, indices = ops.max_pool2d(x, spec)
-    values = _back(values, n, alone)
-    return (values, _back(indices, n, alone)) if return_indices else values
+    return _back(values, n, alone), _back(indices, n, alone)
 
 
 def max_pool2d(

@@ -47,8 +47,12 @@ pub fn copy_into(op: &'static str, dst: &Tensor, src: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// A row-major copy, also of a tensor that is row-major already.
+/// A row-major copy, also of a tensor that is row-major already; with the channels last in memory where
+/// the tensor's own has them so.
 pub fn clone(op: &'static str, x: &Tensor) -> Result<Tensor> {
+    if let Some(rows) = x.channels_last() {
+        return Ok(Tensor::from_channels_last(clone(op, &rows)?, x.shape()));
+    }
     let out = Tensor::empty(op, x.shape(), x.dtype())?;
     copy_into(op, &out, x)?;
     Ok(out)
@@ -64,6 +68,9 @@ pub fn contiguous(op: &'static str, x: &Tensor) -> Result<Tensor> {
 pub fn cast(op: &'static str, x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype {
         return Ok(x.clone());
+    }
+    if let Some(rows) = x.channels_last() {
+        return Ok(Tensor::from_channels_last(cast(op, &rows, dtype)?, x.shape()));
     }
     x.expect_cpu(op)?;
     let kernel = convert::kernel(dtype, x.dtype());

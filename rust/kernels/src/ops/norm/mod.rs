@@ -1,6 +1,8 @@
 //! Normalisations: batch, layer, group and local response.
 
 mod batch;
+mod batch_planes;
+mod batch_rows;
 mod group;
 mod layer;
 mod local_response;

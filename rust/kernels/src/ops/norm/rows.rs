@@ -25,7 +25,9 @@ impl Moments {
     #[inline(always)]
     pub fn mean_var(self, n: usize, pivot: f64) -> (f64, f64) {
         let d = self.sum / n as f64;
-        (pivot + d, (self.squares / n as f64 - d * d).max(0.0))
+        let var = self.squares / n as f64 - d * d;
+        // Not-a-number stays.
+        (pivot + d, if var < 0.0 { 0.0 } else { var })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Average pooling and adaptive average pooling, forward and backward.
 
+use super::channels::Spans;
 use super::*;
+use crate::dtype::Element;
 use crate::for_float_types;
 use crate::memory::expect_room;
 use crate::ops::copy;
@@ -100,8 +102,30 @@ impl Windows {
         self.divisor.map_or((row.counted * col.counted).max(1) as f64, |d| d as f64)
     }
 
+    /// The windows for rows of channels.
+    fn spans(&self, size: [usize; 2], c: usize) -> Spans {
+        let ranges = |windows: &[Window], size: usize| -> Vec<Range<usize>> {
+            windows.iter().map(|w| w.range.start.min(size)..w.range.end).collect()
+        };
+        Spans::new(size, c, [ranges(&self.rows, size[0]), ranges(&self.cols, size[1])])
+    }
+
+    /// Every window's divisor.
+    fn divisors(&self) -> impl Iterator<Item = f64> {
+        self.rows.iter().flat_map(|row| self.cols.iter().map(|col| self.divisor(row, col)))
+    }
+
     fn forward(&self, op: &'static str, x: &Tensor, [n, c, h, w]: [usize; 4]) -> Result<Tensor> {
         let (oh, ow) = (self.rows.len(), self.cols.len());
+        if let Some(rows) = x.channels_last().filter(|_| oh * ow > 0) {
+            let shape = [n, c, oh, ow];
+            return for_float_types!(op, x.dtype(), T => {
+                let out = Tensor::empty_rows(op, &shape, x.dtype())?;
+                let divisors: Vec<T> = self.divisors().map(T::from_f64).collect();
+                self.spans([h, w], c).means::<T>(n, SendPtr(rows.ptr::<T>()), &divisors, SendPtr(out.ptr::<T>()));
+                Ok(Tensor::from_channels_last(out, &shape))
+            });
+        }
         for_float_types!(op, x.dtype(), T => {
             let out = Tensor::empty(op, &[n, c, oh, ow], x.dtype())?;
             if out.numel() > 0 {
@@ -154,6 +178,15 @@ impl Windows {
     fn backward(&self, op: &'static str, g: &Tensor, shape: [usize; 4]) -> Result<Tensor> {
         let ([n, c, h, w], oh, ow) = (shape, self.rows.len(), self.cols.len());
         expect_same_shape(op, "the output's gradient", g.shape(), &[n, c, oh, ow])?;
+        if prefers_channels_last(g) {
+            return for_float_types!(op, g.dtype(), T => {
+                let rows = g.to_channels_last(op)?;
+                let dx = Tensor::empty_rows(op, &shape, g.dtype())?;
+                let factors: Vec<T> = self.divisors().map(|d| T::from_f64(1.0 / d)).collect();
+                self.spans([h, w], c).spread::<T>(n, SendPtr(rows.ptr::<T>()), &factors, SendPtr(dx.ptr::<T>()));
+                Ok(Tensor::from_channels_last(dx, &shape))
+            });
+        }
         for_float_types!(op, g.dtype(), T => {
             let dx = Tensor::empty(op, &shape, g.dtype())?;
             let (from, to) = (SendPtr(g.ptr::<T>()), SendPtr(dx.ptr::<T>()));

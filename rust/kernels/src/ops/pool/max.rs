@@ -14,21 +14,29 @@ const NOTHING: i64 = -1;
 
 /// The maxima over windows and their flat indices `h * width + w` in the input's plane. NaN wins.
 pub fn max_pool2d(x: &Tensor, spec: PoolSpec) -> Result<(Tensor, Tensor)> {
-    const OP: &str = "max_pool2d";
-    let x = copy::contiguous(OP, x)?;
-    let shape = expect_4d(OP, x.shape())?;
-    let [oh, ow] = output_size(OP, shape, &spec)?;
+    forward::<i64>("max_pool2d", x, spec)
+}
+
+/// The maxima of row-major planes, and where each is.
+pub(super) fn forward<P: rows::Place>(
+    op: &'static str,
+    x: &Tensor,
+    spec: PoolSpec,
+) -> Result<(Tensor, Tensor)> {
+    let x = copy::contiguous(op, x)?;
+    let shape = expect_4d(op, x.shape())?;
+    let [oh, ow] = output_size(op, shape, &spec)?;
     let [n, c, h, w] = shape;
     if h * w > i32::MAX as usize {
-        return Err(Error::value(OP, format!("a plane of {h}x{w} has more elements than int32 can count")));
+        return Err(Error::value(op, format!("a plane of {h}x{w} has more elements than int32 can count")));
     }
     let windows = rows::Plane::new(spec, [h, w], [oh, ow]);
     let of_four =
         spec == PoolSpec { ceil_mode: spec.ceil_mode, ..PoolSpec::square(2) } && 2 * oh <= h && 2 * ow <= w;
-    for_float_types!(OP, x.dtype(), T => {
-        let values = Tensor::empty(OP, &[n, c, oh, ow], x.dtype())?;
-        let indices = Tensor::empty(OP, &[n, c, oh, ow], DType::I64)?;
-        let (from, to, at) = (SendPtr(x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(indices.ptr::<i64>()));
+    for_float_types!(op, x.dtype(), T => {
+        let values = Tensor::empty(op, &[n, c, oh, ow], x.dtype())?;
+        let places = Tensor::empty(op, &[n, c, oh, ow], P::DTYPE)?;
+        let (from, to, at) = (SendPtr(x.ptr::<T>()), SendPtr(values.ptr::<T>()), SendPtr(places.ptr::<P>()));
         for_ranges(n * c, planes_a_task(h * w), |planes| {
             let mut row = vec![0; ow];
             for plane in planes {
@@ -36,16 +44,16 @@ pub fn max_pool2d(x: &Tensor, spec: PoolSpec) -> Result<(Tensor, Tensor)> {
                 unsafe {
                     let x = std::slice::from_raw_parts(from.get().add(plane * h * w), h * w);
                     let values = std::slice::from_raw_parts_mut(to.get().add(plane * oh * ow), oh * ow);
-                    let indices = std::slice::from_raw_parts_mut(at.get().add(plane * oh * ow), oh * ow);
+                    let places = std::slice::from_raw_parts_mut(at.get().add(plane * oh * ow), oh * ow);
                     if of_four {
-                        rows::maxima_of_four(w, ow, x, values, indices);
+                        rows::maxima_of_four(w, ow, x, values, places);
                         continue;
                     }
-                    rows::maxima(&windows, x, T::from_f64(f64::NEG_INFINITY), values, &mut row, indices);
+                    rows::maxima(&windows, x, T::from_f64(f64::NEG_INFINITY), values, &mut row, places);
                 }
             }
         });
-        Ok((values, indices))
+        Ok((values, places))
     })
 }
 

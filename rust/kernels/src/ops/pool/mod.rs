@@ -4,11 +4,14 @@
 //! those indices and the derivative of that gathers from them, so the family is closed.
 
 mod average;
+mod channels;
 mod max;
+mod offsets;
 mod rows;
 
 pub use average::{adaptive_avg_pool2d, adaptive_avg_pool2d_grad, avg_pool2d, avg_pool2d_grad};
 pub use max::{adaptive_max_pool2d, max_pool2d, max_pool2d_gather, max_pool2d_grad};
+pub use offsets::{max_pool2d_offsets, max_pool2d_offsets_gather, max_pool2d_offsets_grad};
 
 use crate::error::{Error, Result};
 use crate::layout::checked_numel;
@@ -127,6 +130,13 @@ fn adaptive_checks(op: &'static str, shape: [usize; 4], out: [usize; 2]) -> Resu
     }
     checked_numel(op, &[shape[0], shape[1], out[0], out[1]])?;
     Ok(())
+}
+
+/// Whether to make the gradient of a picture pooled to one position, whose own memory is the same in
+/// both orders, with the channels last: as convolutions of that many channels want it.
+fn prefers_channels_last(g: &Tensor) -> bool {
+    let (c, positions) = (g.shape()[1], g.shape()[2..].iter().product::<usize>());
+    g.channels_last().is_some() || (positions == 1 && c >= 16 && g.dtype() == crate::DType::F32)
 }
 
 /// Planes that one task takes, by the elements of a plane.

@@ -2,6 +2,7 @@
 //! neighbouring outputs, which vectorise, instead of short loops over each window.
 
 use super::PoolSpec;
+use crate::dtype::Element;
 use crate::multiversion;
 use crate::simd::vector::Float;
 use std::ops::Range;
@@ -71,11 +72,35 @@ macro_rules! with_step {
     };
 }
 
+/// How the place of a maximum is told.
+pub(super) trait Place: Element {
+    /// By its tap in the window, else by its index in the plane.
+    const TAP: bool;
+    /// -1: nowhere.
+    fn of(at: i32) -> Self;
+}
+
+impl Place for i64 {
+    const TAP: bool = false;
+    #[inline(always)]
+    fn of(at: i32) -> i64 {
+        at as i64
+    }
+}
+
+impl Place for u8 {
+    const TAP: bool = true;
+    #[inline(always)]
+    fn of(at: i32) -> u8 {
+        at as u8
+    }
+}
+
 multiversion! {
-    /// Maxima and their indices. `at` is a row of indices as wide as the floats.
-    pub(super) fn maxima<T: Float>(plane: &Plane, x: &[T], lowest: T, values: &mut [T], at: &mut [i32], indices: &mut [i64]) {
+    /// Maxima and their places. `at` is a row of places as wide as the floats.
+    pub(super) fn maxima<T: Float, P: Place>(plane: &Plane, x: &[T], lowest: T, values: &mut [T], at: &mut [i32], places: &mut [P]) {
         let [_, ow] = plane.out;
-        for (y, (values, indices)) in values.chunks_exact_mut(ow).zip(indices.chunks_exact_mut(ow)).enumerate() {
+        for (y, (values, places)) in values.chunks_exact_mut(ow).zip(places.chunks_exact_mut(ow)).enumerate() {
             values.fill(lowest);
             // The first tap inside stands where nothing is larger; -1 where there is none.
             at.fill(-1);
@@ -83,6 +108,7 @@ multiversion! {
                 for j in &plane.cols {
                     let (cols, reads) = plane.tap(y, i, j);
                     let first = reads.start;
+                    let tap = (i.0 * plane.spec.kernel[1] + j.0) as i32;
                     let x = &x[reads];
                     let (values, at) = (&mut values[cols.clone()], &mut at[cols]);
                     with_step!(plane.spec.stride[1], STEP => {
@@ -92,21 +118,22 @@ multiversion! {
                             #[allow(clippy::eq_op)]
                             let better = (v > *best) | (v != v) | (*at < 0);
                             *best = if better { v } else { *best };
-                            *at = if better { (first + o * STEP) as i32 } else { *at };
+                            let here = if P::TAP { tap } else { (first + o * STEP) as i32 };
+                            *at = if better { here } else { *at };
                         }
                     });
                 }
             }
-            for (index, &at) in indices.iter_mut().zip(at.iter()) {
-                *index = at as i64;
+            for (place, &at) in places.iter_mut().zip(at.iter()) {
+                *place = P::of(at);
             }
         }
     }
 }
 
-/// Keeps the larger, or a NaN, with its index.
+/// Keeps the larger, or a NaN, with its place.
 #[inline(always)]
-fn larger<T: Float>(best: (T, usize), v: T, at: usize) -> (T, usize) {
+fn larger<T: Float>(best: (T, i32), v: T, at: i32) -> (T, i32) {
     #[allow(clippy::eq_op)]
     let better = (v > best.0) | (v != v);
     (if better { v } else { best.0 }, if better { at } else { best.1 })
@@ -114,17 +141,17 @@ fn larger<T: Float>(best: (T, usize), v: T, at: usize) -> (T, usize) {
 
 multiversion! {
     /// [`maxima`] of windows of two by two side by side, all inside the input.
-    pub(super) fn maxima_of_four<T: Float>(width: usize, ow: usize, x: &[T], values: &mut [T], indices: &mut [i64]) {
-        for (y, (values, indices)) in values.chunks_exact_mut(ow).zip(indices.chunks_exact_mut(ow)).enumerate() {
+    pub(super) fn maxima_of_four<T: Float, P: Place>(width: usize, ow: usize, x: &[T], values: &mut [T], places: &mut [P]) {
+        for (y, (values, places)) in values.chunks_exact_mut(ow).zip(places.chunks_exact_mut(ow)).enumerate() {
             let first = 2 * y * width;
             let (top, bottom) = (&x[first..first + 2 * ow], &x[first + width..first + width + 2 * ow]);
             let pairs = top.chunks_exact(2).zip(bottom.chunks_exact(2));
-            for (o, ((value, index), (a, b))) in values.iter_mut().zip(indices).zip(pairs).enumerate() {
-                let at = first + 2 * o;
+            for (o, ((value, place), (a, b))) in values.iter_mut().zip(places).zip(pairs).enumerate() {
+                let (at, below) = if P::TAP { (0, 2) } else { ((first + 2 * o) as i32, (first + 2 * o + width) as i32) };
                 let best = larger((a[0], at), a[1], at + 1);
-                let best = larger(best, b[0], at + width);
-                let best = larger(best, b[1], at + width + 1);
-                (*value, *index) = (best.0, best.1 as i64);
+                let best = larger(best, b[0], below);
+                let best = larger(best, b[1], below + 1);
+                (*value, *place) = (best.0, P::of(best.1));
             }
         }
     }

@@ -295,3 +295,23 @@ fn errors_say_what_was_expected_and_what_came() {
     assert!(max_pool2d_grad(&y, &at, &[1, 3, 4, 4]).is_err());
     assert!(avg_pool2d_grad(&x, x.shape(), s, true, None).is_err());
 }
+
+#[test]
+fn offsets_give_the_gradients_of_indices_in_both_orders_of_memory() {
+    for (spec, c) in specs().into_iter().flat_map(|s| [3, 5, 17, 40].map(|c| (s, c))) {
+        let x = random(DType::F32, &[2, c, 7, 9], c as u64);
+        let (values, indices) = max_pool2d(&x, spec).unwrap();
+        let g = random(DType::F32, values.shape(), 9);
+        let want = to_f64(&max_pool2d_grad(&g, &indices, x.shape()).unwrap());
+        let back = to_f64(&max_pool2d_gather(&x, &indices).unwrap());
+        let last = |t: &Tensor| Tensor::from_channels_last(t.to_channels_last("test").unwrap(), t.shape());
+        for (x, g) in [(x.clone(), g.clone()), (last(&x), last(&g))] {
+            let (found, offsets) = max_pool2d_offsets(&x, spec).unwrap();
+            assert_eq!(found.channels_last().is_some(), x.channels_last().is_some());
+            let dx = max_pool2d_offsets_grad(&g, &offsets, x.shape(), spec).unwrap();
+            assert_eq!(to_f64(&dx), want);
+            assert_eq!(to_f64(&found), to_f64(&values));
+            assert_eq!(to_f64(&max_pool2d_offsets_gather(&x, &offsets, spec).unwrap()), back);
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::tensor::Tensor;
 use engine::reduce;
 use kinds::*;
 use plan::{Plan, compute_type};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The same bytes as another dtype of the same size.
@@ -44,6 +45,28 @@ fn returned(op: &'static str, x: Tensor, dtype: DType) -> Result<Tensor> {
 /// The elements of a contiguous tensor in another shape of the same size.
 pub(crate) fn reshaped(x: &Tensor, shape: &[usize]) -> Tensor {
     x.with_layout(Layout::new(shape.into(), crate::layout::contiguous_strides(shape), x.layout().offset()))
+}
+
+/// A reduction over all positions, and maybe more axes, of a tensor held with the channels last: its rows
+/// of channels, the axes of these and the shape of the result.
+fn of_channels(
+    op: &'static str,
+    x: &Tensor,
+    axes: &[isize],
+    keepdim: bool,
+) -> Result<Option<(Tensor, SmallVec<[isize; 3]>, Dims)>> {
+    let Some(rows) = x.channels_last() else { return Ok(None) };
+    let gone = normalize_axes(op, axes, x.ndim(), true)?;
+    if !(2..x.ndim()).all(|axis| gone.contains(&axis)) {
+        return Ok(None);
+    }
+    let mut moved: SmallVec<[isize; 3]> = SmallVec::from_slice(&[1]);
+    moved.extend([(0, 0), (1, 2)].iter().filter(|(axis, _)| gone.contains(axis)).map(|&(_, to)| to));
+    let kept = |(axis, &size): (usize, &usize)| match gone.contains(&axis) {
+        true => keepdim.then_some(1),
+        false => Some(size),
+    };
+    Ok(Some((rows, moved, x.shape().iter().enumerate().filter_map(kept).collect())))
 }
 
 /// Runs `$body` with `$T` standing for the type of a tensor that [`readable`] returned.
@@ -116,6 +139,9 @@ pub fn sum(x: &Tensor, axes: &[isize], keepdim: bool, dtype: Option<DType>) -> R
         return crate::gpu::sum(x, axes, keepdim);
     }
     x.expect_cpu("sum")?;
+    if let Some((rows, axes, shape)) = of_channels("sum", x, axes, keepdim)? {
+        return Ok(reshaped(&sum(&rows, &axes, false, dtype)?, &shape));
+    }
     let to = dtype.unwrap_or(sum_type(x.dtype()));
     // A sum of integers wraps the same way before and after a cast to fewer bits, so only a change
     // to or from floats has to come first.
@@ -142,6 +168,9 @@ pub fn prod(x: &Tensor, axes: &[isize], keepdim: bool, dtype: Option<DType>) -> 
 /// The mean over axes (all of them if none are named); floating point only.
 pub fn mean(x: &Tensor, axes: &[isize], keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     x.expect_cpu("mean")?;
+    if let Some((rows, axes, shape)) = of_channels("mean", x, axes, keepdim)? {
+        return Ok(reshaped(&mean(&rows, &axes, false, dtype)?, &shape));
+    }
     let to = dtype.unwrap_or(x.dtype());
     if !to.is_float() {
         let (what, which) = if dtype.is_some() { ("dtype", "argument") } else { ("input dtype", "input") };

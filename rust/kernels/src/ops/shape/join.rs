@@ -3,6 +3,7 @@
 use super::{around, bytes, copy_layout};
 use crate::error::{Error, Result};
 use crate::layout::{Dims, Layout, checked_numel, normalize_axes, normalize_axis};
+use crate::multiversion;
 use crate::ops::copy;
 use crate::parallel::{GRAIN, for_ranges};
 use crate::tensor::Tensor;
@@ -48,6 +49,16 @@ pub fn cat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
             .ok_or_else(|| Error::memory(op, "the joined axis is too long"))?;
     }
     shape[axis] = total;
+    if axis == 1 && parts.iter().all(|t| t.dtype() == dtype) {
+        // What is held with the channels last stays so, unless more would have to be reordered.
+        let held = parts.iter().filter(|t| t.channels_last().is_some()).map(|t| t.numel()).sum::<usize>();
+        if held > 0 && 2 * held >= parts.iter().map(|t| t.numel()).sum() {
+            let rows = parts.iter().map(|t| t.to_channels_last(op)).collect::<Result<Vec<_>>>()?;
+            let out = Tensor::empty_rows(op, &shape, dtype)?;
+            cat_rows(&rows.iter().collect::<Vec<_>>(), 2, &out);
+            return Ok(Tensor::from_channels_last(out, &shape));
+        }
+    }
     let out = Tensor::empty(op, &shape, dtype)?;
     if out.numel() == 0 {
         return Ok(out);
@@ -69,31 +80,76 @@ pub fn cat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
     Ok(out)
 }
 
+/// What flows back to one part of a [`cat`]: `len` indices of an axis from `start`. A view, but with the
+/// channels last a copy, as the channels of a picture lie apart there.
+pub fn cat_part(g: &Tensor, axis: isize, start: usize, len: usize) -> Result<Tensor> {
+    let op = "cat_part";
+    let axis = normalize_axis(op, axis, g.ndim())?;
+    let size = g.shape().get(axis).copied().unwrap_or(0);
+    if start.checked_add(len).is_none_or(|end| end > size) {
+        return Err(Error::index(
+            op,
+            format!("start {start} and length {len} reach outside axis {axis} of size {size}"),
+        ));
+    }
+    let Some(rows) = g.channels_last().filter(|_| axis == 1) else {
+        return Ok(g.with_layout(g.layout().slice(axis, start, len, 1)));
+    };
+    let mut shape: Dims = g.shape().into();
+    shape[1] = len;
+    let out = Tensor::empty_rows(op, &shape, g.dtype())?;
+    let unit = g.dtype().size();
+    let (row, run) = (size * unit, len * unit);
+    let (from, to) = (bytes(&rows), bytes(&out));
+    for_ranges(rows.shape()[0] * rows.shape()[1], (GRAIN * 4 / run.max(1)).max(1), |range| {
+        // SAFETY: a run of every row, written once.
+        unsafe {
+            let from = from.get().add(range.start * row + start * unit);
+            copy_runs(from, to.get().add(range.start * run), run, [row, run], range.len());
+        }
+    });
+    Ok(Tensor::from_channels_last(out, &shape))
+}
+
+/// Bytes of rows that are written together.
+const NEAR: usize = 1 << 14;
 /// Bytes from which a row is worth cutting.
 const LONG_ROW: usize = 1 << 16;
 
-/// Copies `n` rows of `len` bytes that follow each other to places `step` bytes apart.
-///
-/// # Safety
-/// Both are valid and apart.
-unsafe fn copy_rows(from: *const u8, to: *mut u8, len: usize, step: usize, n: usize) {
-    /// Known lengths are a register or two instead of a call.
-    #[inline(always)]
-    unsafe fn fixed<const L: usize>(from: *const u8, to: *mut u8, step: usize, n: usize) {
-        for i in 0..n {
-            to.add(i * step)
-                .cast::<[u8; L]>()
-                .write_unaligned(from.add(i * L).cast::<[u8; L]>().read_unaligned());
+multiversion! {
+    /// Copies `n` runs of `len` bytes, `steps` apart where they come from and where they go. Both are valid
+    /// and share no memory.
+    fn copy_runs(from: *const u8, to: *mut u8, len: usize, steps: [usize; 2], n: usize) {
+        /// Registers instead of a call a run; the last one may overlap the one before.
+        #[inline(always)]
+        unsafe fn wide<const L: usize>(from: *const u8, to: *mut u8, len: usize, steps: [usize; 2], n: usize) {
+            for i in 0..n {
+                let (from, to) = (from.add(i * steps[0]), to.add(i * steps[1]));
+                let mut at = 0;
+                loop {
+                    to.add(at).cast::<[u8; L]>().write_unaligned(from.add(at).cast::<[u8; L]>().read_unaligned());
+                    if at + L >= len {
+                        break;
+                    }
+                    at = (at + L).min(len - L);
+                }
+            }
         }
-    }
-    match len {
-        1 => fixed::<1>(from, to, step, n),
-        4 => fixed::<4>(from, to, step, n),
-        8 => fixed::<8>(from, to, step, n),
-        16 => fixed::<16>(from, to, step, n),
-        32 => fixed::<32>(from, to, step, n),
-        64 => fixed::<64>(from, to, step, n),
-        _ => (0..n).for_each(|i| std::ptr::copy_nonoverlapping(from.add(i * len), to.add(i * step), len)),
+        // SAFETY: the caller's.
+        unsafe {
+            match len {
+                0 => {}
+                1..4 => wide::<1>(from, to, len, steps, n),
+                4..8 => wide::<4>(from, to, len, steps, n),
+                8..16 => wide::<8>(from, to, len, steps, n),
+                16..32 => wide::<16>(from, to, len, steps, n),
+                32..64 => wide::<32>(from, to, len, steps, n),
+                64..2048 => wide::<64>(from, to, len, steps, n),
+                _ => (0..n).for_each(|i| {
+                    std::ptr::copy_nonoverlapping(from.add(i * steps[0]), to.add(i * steps[1]), len)
+                }),
+            }
+        }
     }
 }
 
@@ -112,12 +168,16 @@ fn cat_rows(parts: &[&Tensor], axis: usize, out: &Tensor) {
     let to = bytes(out);
     if row < LONG_ROW {
         return for_ranges(outer, (GRAIN * 4 / row).max(1), |range| {
-            for &(start, len, from) in &starts {
-                // SAFETY: rows of the parts and of the output, which is written once.
-                unsafe {
-                    let (from, to) =
-                        (from.get().add(range.start * len), to.get().add(range.start * row + start));
-                    copy_rows(from, to, len, row, range.len());
+            // Few rows at a time, so that a line of the cache is written to by all its parts while it is there.
+            let few = (NEAR / row).max(1);
+            for first in range.clone().step_by(few) {
+                let n = few.min(range.end - first);
+                for &(start, len, from) in &starts {
+                    // SAFETY: rows of the parts and of the output, which is written once.
+                    unsafe {
+                        let (from, to) = (from.get().add(first * len), to.get().add(first * row + start));
+                        copy_runs(from, to, len, [len, row], n);
+                    }
                 }
             }
         });

@@ -7,7 +7,7 @@ mod pad_index;
 mod view;
 
 pub use fill::{eye, linspace, tril, triu};
-pub use join::{cat, flip, repeat_interleave, roll};
+pub use join::{cat, cat_part, flip, repeat_interleave, roll};
 pub use pad::pad_constant;
 pub use pad_index::{PadMode, pad_index, pad_index_grad};
 pub use view::{as_strided_scatter_add, diagonal, unfold};

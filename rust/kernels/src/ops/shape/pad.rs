@@ -5,6 +5,7 @@ use crate::dtype::Scalar;
 use crate::error::{Error, Result};
 use crate::layout::Dims;
 use crate::ops::index::check_fill;
+use crate::ops::reduce::reshaped;
 use crate::tensor::Tensor;
 
 /// Pads each axis, first to last, with `(before, after)` elements of `value`.
@@ -27,6 +28,14 @@ pub fn pad_constant(x: &Tensor, pads: &[(isize, isize)], value: Scalar) -> Resul
                 format!("padding {before} and {after} does not fit axis {axis} of size {}", x.shape()[axis]),
             )
         })? as usize;
+    }
+    if let Some(rows) = x.channels_last() {
+        // The same with the channels as the last axis.
+        let last = |v: &[usize]| -> Dims { v[..1].iter().chain(&v[2..]).chain(&v[1..2]).copied().collect() };
+        let moved: Vec<_> = pads[..1].iter().chain(&pads[2..]).chain(&pads[1..2]).copied().collect();
+        let out = pad_constant(&reshaped(&rows, &last(x.shape())), &moved, value)?;
+        let rows = [shape[0], shape[2..].iter().product(), shape[1]];
+        return Ok(Tensor::from_channels_last(reshaped(&out, &rows), &shape));
     }
     let out = Tensor::empty(op, &shape, x.dtype())?;
     // What of the input stays, and where it goes.

@@ -75,6 +75,7 @@ const fn table(m: usize, r: usize) -> Table {
     }
 }
 
+#[inline(always)]
 const fn power(p: f64, n: usize) -> f64 {
     let (mut value, mut i) = (1.0, 0);
     while i < n {

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from typing import Any
 
 import pytest
 
@@ -72,21 +71,27 @@ def test_the_environment_sets_the_number_of_threads() -> None:
     assert printed("import lectorium as lt; print(lt.get_num_threads())", LECTORIUM_NUM_THREADS="3") == "3"
 
 
-def test_a_hundred_batch_sizes_keep_no_more_than_a_few_of_them() -> None:
+def test_a_hundred_batch_sizes_share_their_memory_and_soon_take_no_more() -> None:
     code = """
         import lectorium as lt
         from lectorium import nn
         net = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 10))
-        largest = 0
-        for batch in range(100, 200):
-            net(lt.randn(batch, 256)).sum().backward()
-            net.zero_grad()
-            if batch == 100:
-                lt.memory.reset_peak()
+
+        def all_sizes():
+            before = lt.memory.stats()["misses"]
+            for batch in range(100, 200):
+                net(lt.randn(batch, 256)).sum().backward()
+                net.zero_grad()
+            return lt.memory.stats()["misses"] - before
+
+        first, second = all_sizes(), all_sizes()
         found = lt.memory.stats()
-        print(found["cached"] / found["peak"])
+        print(first, second, found["cached"] / found["peak"])
     """
-    assert float(printed(code)) < 4
+    first, second, kept = map(float, printed(code).split())
+    assert first <= 60  # of about 700 blocks
+    assert second <= 5
+    assert kept < 8
 
 
 def test_one_graph_of_a_million_nodes_is_dropped_without_recursion() -> None:
@@ -110,10 +115,12 @@ def test_gradients_that_meet_are_added_where_nobody_else_sees_them() -> None:
     kept: list[lt.Tensor] = []
     outs = [y * float(i) for i in range(1, 5)]
     for out in outs:
-        out.register_hook(lambda g: kept.append(g))  # a hook may keep what it saw
+        out.register_hook(kept.append)  # a hook may keep what it saw
     seed = lt.ones(50_000)
     lt.autograd.backward(outs, [seed] * 4)
+    assert x.grad is not None
     assert lt.equal(x.grad, lt.full((50_000,), 10.0))
     assert all(lt.equal(g, lt.ones(50_000)) for g in (*kept, seed))
-    through: list[Any] = lt.autograd.grad(sum(y * 1.0 for _ in range(3)).sum(), [y, x], retain_graph=True)
-    assert lt.equal(through[0], lt.full((50_000,), 3.0))
+    total = y * 1.0 + y * 1.0 + y * 1.0
+    through = lt.autograd.grad(total.sum(), [y, x])
+    assert all(g is not None and lt.equal(g, lt.full((50_000,), 3.0)) for g in through)

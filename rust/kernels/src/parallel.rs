@@ -325,6 +325,25 @@ pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
     assert!(!job.panicked.load(Ordering::Relaxed), "a kernel panicked on a worker thread");
 }
 
+/// While it lives, the kernels that this thread calls stay on it.
+pub struct OneThread {
+    before: bool,
+}
+
+/// Keeps a kernel on this thread if it has little to do (multiply-adds): its cut, which follows the
+/// shape, does not show that.
+pub fn one_thread_below_grain(multiply_adds: usize) -> OneThread {
+    let before = INSIDE.with(Cell::get);
+    INSIDE.with(|c| c.set(before || multiply_adds < 1 << 20));
+    OneThread { before }
+}
+
+impl Drop for OneThread {
+    fn drop(&mut self) {
+        INSIDE.with(|c| c.set(self.before));
+    }
+}
+
 /// Cuts `0..len` into pieces of `grain` and calls `f` on each, in parallel.
 pub fn for_ranges<F: Fn(Range<usize>) + Sync>(len: usize, grain: usize, f: F) {
     let grain = grain.max(1);

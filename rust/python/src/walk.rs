@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// The gradients of a node's outputs.
 type Slots = SmallVec<[Option<Py<PyAny>>; 1]>;
 
+/// Leaves in the order in which they were reached, with their gradients.
+type Leaves<'py> = Vec<(Bound<'py, PyAny>, Py<PyAny>)>;
+
 /// What a walk to some inputs only is told.
 struct Limits {
     /// Ids of the nodes from which an input can be reached.
@@ -35,8 +38,8 @@ struct Walk<'a, 'py> {
     limits: Option<Limits>,
     /// Nodes that a gradient has reached, by id.
     pending: BTreeMap<u64, (Bound<'py, Node>, Slots)>,
-    /// Leaves in the order in which they were reached, and where in that list each one is.
-    leaves: Vec<(Bound<'py, PyAny>, Py<PyAny>)>,
+    leaves: Leaves<'py>,
+    /// Where in that list each leaf is, by address.
     places: HashMap<usize, usize>,
 }
 
@@ -150,7 +153,7 @@ pub fn walk_back<'py>(
     create_graph: bool,
     limits: Option<(HashSet<u64>, HashMap<usize, Vec<usize>>)>,
     run_hooks: &Bound<'py, PyAny>,
-) -> PyResult<(Vec<(Bound<'py, PyAny>, Py<PyAny>)>, Bound<'py, PyDict>)> {
+) -> PyResult<(Leaves<'py>, Bound<'py, PyDict>)> {
     let py = k.py();
     let found = PyDict::new(py);
     let limits = limits.map(|(useful, wanted)| Limits { useful, wanted });

@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::for_float_types;
 use crate::memory::{self, Block};
 use crate::ops::copy;
+use crate::parallel::one_thread_below_grain;
 use crate::tensor::Tensor;
 use std::sync::Mutex;
 
@@ -88,12 +89,19 @@ pub fn conv2d_output_shape(x_shape: &[usize], w_shape: &[usize], spec: ConvSpec)
     Ok(Geometry::new("conv2d", x_shape, w_shape, spec)?.output())
 }
 
+/// The multiply-adds of a pass: each weight meets each output pixel once.
+fn multiply_adds(geo: &Geometry, weight_shape: &[usize]) -> usize {
+    let [n, _, oh, ow] = geo.output();
+    [n, oh, ow].iter().chain(weight_shape).fold(1, |work: usize, &d| work.saturating_mul(d))
+}
+
 /// `out[n, o] = bias[o] + sum over c of x[n, c] * w[o, c]`, slid over the plane.
 pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Tensor> {
     const OP: &str = "conv2d";
     let (x, w) = (copy::contiguous(OP, x)?, copy::contiguous(OP, w)?);
     expect_same_dtype(OP, ("input", &x), ("weight", &w))?;
     let geo = Geometry::new(OP, x.shape(), w.shape(), spec)?;
+    let _small = one_thread_below_grain(multiply_adds(&geo, w.shape()));
     let bias = match bias {
         Some(b) => {
             expect_same_dtype(OP, ("input", &x), ("bias", b))?;
@@ -146,6 +154,7 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
     let (g, w) = (copy::contiguous(OP, g)?, copy::contiguous(OP, w)?);
     expect_same_dtype(OP, ("the output's gradient", &g), ("weight", &w))?;
     let geo = Geometry::new(OP, input_shape, w.shape(), spec)?;
+    let _small = one_thread_below_grain(multiply_adds(&geo, w.shape()));
     expect_output_shape(OP, &g, &geo)?;
     if g.numel() == 0 || w.numel() == 0 {
         return Tensor::zeros(OP, input_shape, g.dtype());
@@ -193,6 +202,7 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
     let (g, x) = (copy::contiguous(OP, g)?, copy::contiguous(OP, x)?);
     expect_same_dtype(OP, ("the output's gradient", &g), ("input", &x))?;
     let geo = Geometry::new(OP, x.shape(), weight_shape, spec)?;
+    let _small = one_thread_below_grain(multiply_adds(&geo, weight_shape));
     expect_output_shape(OP, &g, &geo)?;
     if g.numel() == 0 || x.numel() == 0 {
         return Tensor::zeros(OP, weight_shape, g.dtype());

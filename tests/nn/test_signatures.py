@@ -12,6 +12,8 @@ import lectorium as lt
 
 torch = pytest.importorskip("torch", reason="parity needs torch")
 
+# Functions that PyTorch lacks.
+OURS = {"batch_norm_relu"}
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}
 
@@ -36,7 +38,7 @@ def wanted(room: Any, name: str) -> list[tuple[str, Any]]:
 
 
 CLASSES = comparable([n for n in lt.nn.__all__ if inspect.isclass(getattr(lt.nn, n))], torch.nn)
-FUNCTIONS = comparable(lt.nn.functional.__all__, torch.nn.functional)
+FUNCTIONS = comparable([n for n in lt.nn.functional.__all__ if n not in OURS], torch.nn.functional)
 INITIALISERS = [n for n in dir(lt.nn.init) if n.endswith("_") and not n.startswith("_")]
 METHODS = [
     "parameters", "named_parameters", "buffers", "named_buffers", "children", "named_children", "modules",

@@ -36,7 +36,7 @@ enum Bytes {
     /// Lent by somebody else (NumPy, DLPack), who is kept alive.
     Foreign { ptr: *mut u8, len: usize, writable: bool, _owner: Box<dyn Any + Send + Sync> },
     /// Pictures with the channels last, until somebody asks for row-major memory.
-    Pictures(ChannelsLast),
+    Pictures(Box<ChannelsLast>),
     #[cfg(feature = "gpu")]
     Gpu(crate::gpu::Buffer),
 }
@@ -85,7 +85,7 @@ impl Storage {
     }
 
     pub(crate) fn from_channels_last(held: ChannelsLast) -> Storage {
-        Storage::from_bytes(Bytes::Pictures(held), false)
+        Storage::from_bytes(Bytes::Pictures(Box::new(held)), false)
     }
 
     pub(crate) fn channels_last(&self) -> Option<&ChannelsLast> {

@@ -24,13 +24,16 @@ impl Rows {
     }
 }
 
+/// The full shape, the operands as rows, and the memory of the output if it is given.
+pub(super) type OfChannels<'a> = (&'a [usize], SmallVec<[Rows; 3]>, Option<Tensor>);
+
 /// The shape, the operands as rows and the memory of `out`, if an operand of the full shape is held
 /// with the channels last, as `out` is if there is one, and the others fit.
 pub(super) fn of_channels<'a>(
     op: &'static str,
     operands: &[Operand<'a>],
     out: Option<&Tensor>,
-) -> Result<Option<(&'a [usize], SmallVec<[Rows; 3]>, Option<Tensor>)>> {
+) -> Result<Option<OfChannels<'a>>> {
     let held = |o: &Operand<'a>| match *o {
         Operand::Tensor(t) => t.channels_last().map(|_| t.shape()),
         Operand::Scalar(_) => None,

@@ -3,6 +3,8 @@
 //! The three passes are one closed family: each is bilinear, and its derivatives are the other two.
 //! Tensors are `[batch, channels, height, width]`; a one-dimensional convolution has height one.
 
+#[allow(dead_code)]
+mod channels_last;
 mod depthwise;
 mod geometry;
 mod implicit_gemm;

@@ -1,0 +1,211 @@
+use super::super::{ConvSpec, Geometry};
+use super::*;
+use crate::parallel::set_num_threads;
+use std::sync::Mutex;
+
+/// Tests that set the number of threads take turns.
+static THREADS: Mutex<()> = Mutex::new(());
+
+/// Reproducible values in -1..1, a multiple of 2^-12 each.
+pub(super) fn values(n: usize, seed: u64) -> Vec<f32> {
+    let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..n)
+        .map(|_| {
+            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((s >> 51) as i64 - 4096) as f32 / 4096.0
+        })
+        .collect()
+}
+
+pub(super) struct Case {
+    pub geo: Geometry,
+    pub x: Vec<f32>,
+    pub w: Vec<f32>,
+    pub bias: Vec<f32>,
+    pub g: Vec<f32>,
+}
+
+/// Input `[n, c, h, w]`, weight `[o, c / groups, kh, kw]`.
+pub(super) fn case(x: [usize; 4], w: [usize; 4], spec: ConvSpec) -> Case {
+    let geo = Geometry::new("test", &x, &w, spec).unwrap();
+    Case {
+        geo,
+        x: values(x.iter().product(), 1),
+        w: values(w.iter().product(), 2),
+        bias: values(geo.o, 3),
+        g: values(geo.output().iter().product(), 4),
+    }
+}
+
+impl Case {
+    fn forward(&self, bias: bool) -> Vec<f32> {
+        let mut out = vec![f32::NAN; self.g.len()];
+        let bias = bias.then(|| self.bias.as_ptr());
+        // SAFETY: the vectors have the geometry's sizes.
+        unsafe {
+            forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), bias, out.as_mut_ptr()).unwrap()
+        };
+        out
+    }
+
+    fn input_grad(&self) -> Vec<f32> {
+        let mut dx = vec![f32::NAN; self.x.len()];
+        // SAFETY: as above.
+        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), self.w.as_ptr(), dx.as_mut_ptr()).unwrap() };
+        dx
+    }
+
+    fn weight_grad(&self) -> Vec<f32> {
+        let mut dw = vec![f32::NAN; self.w.len()];
+        // SAFETY: as above.
+        unsafe { weight_grad("test", &self.geo, self.g.as_ptr(), self.x.as_ptr(), dw.as_mut_ptr()).unwrap() };
+        dw
+    }
+
+    fn passes(&self) -> [Vec<u32>; 3] {
+        [self.forward(true), self.input_grad(), self.weight_grad()]
+            .map(|v| v.into_iter().map(f32::to_bits).collect())
+    }
+
+    /// Calls `f(output, input, weight)` with the flat indices of every product.
+    fn for_products(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let geo = &self.geo;
+        let ConvSpec { stride, padding, dilation, .. } = geo.spec;
+        for (n, oy, ox) in
+            (0..geo.n).flat_map(|n| (0..geo.oh * geo.ow).map(move |p| (n, p / geo.ow, p % geo.ow)))
+        {
+            for (i, j) in (0..geo.kh).flat_map(|i| (0..geo.kw).map(move |j| (i, j))) {
+                let y = (oy * stride[0] + i * dilation[0]) as isize - padding[0] as isize;
+                let x = (ox * stride[1] + j * dilation[1]) as isize - padding[1] as isize;
+                if y < 0 || x < 0 || y >= geo.h as isize || x >= geo.w as isize {
+                    continue;
+                }
+                for (o, c) in (0..geo.o).flat_map(|o| (0..geo.cg).map(move |c| (o, c))) {
+                    f(
+                        ((n * geo.oh + oy) * geo.ow + ox) * geo.o + o,
+                        ((n * geo.h + y as usize) * geo.w + x as usize) * geo.c + o / geo.og * geo.cg + c,
+                        ((o * geo.cg + c) * geo.kh + i) * geo.kw + j,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Compares all passes with sums of products in float64. The bound is relative to the sum of
+    /// the products' magnitudes: rounding is.
+    fn check(&self) {
+        let sums = |len: usize| (vec![0.0f64; len], vec![0.0f64; len]);
+        let (mut y, mut dx, mut dw) = (sums(self.g.len()), sums(self.x.len()), sums(self.w.len()));
+        let add = |to: &mut (Vec<f64>, Vec<f64>), at: usize, a: f32, b: f32| {
+            let v = f64::from(a) * f64::from(b);
+            to.0[at] += v;
+            to.1[at] += v.abs();
+        };
+        self.for_products(|o, i, k| {
+            add(&mut y, o, self.x[i], self.w[k]);
+            add(&mut dx, i, self.g[o], self.w[k]);
+            add(&mut dw, k, self.g[o], self.x[i]);
+        });
+        let close = |what: &str, got: &[f32], (expected, scale): &(Vec<f64>, Vec<f64>)| {
+            for (i, (&got, &e)) in got.iter().zip(expected).enumerate() {
+                let bound = BOUND * (scale[i] + 1.0);
+                assert!(
+                    (f64::from(got) - e).abs() <= bound,
+                    "{what}[{i}] of {:?}: got {got}, expected {e} within {bound}",
+                    self.geo
+                );
+            }
+        };
+        close("forward", &self.forward(false), &y);
+        y.0.iter_mut().enumerate().for_each(|(i, v)| *v += f64::from(self.bias[i % self.geo.o]));
+        close("forward with bias", &self.forward(true), &y);
+        close("input grad", &self.input_grad(), &dx);
+        close("weight grad", &self.weight_grad(), &dw);
+    }
+}
+
+/// Rounding of a sum, relative to the sum of its products' magnitudes.
+const BOUND: f64 = 4e-7;
+
+pub(super) fn spec(stride: [usize; 2], padding: [usize; 2], dilation: [usize; 2], groups: usize) -> ConvSpec {
+    ConvSpec { stride, padding, dilation, groups }
+}
+
+fn same(k: usize) -> ConvSpec {
+    spec([1, 1], [k / 2, k / 2], [1, 1], 1)
+}
+
+#[test]
+fn every_pass_agrees_with_sums_of_products_at_ragged_sizes() {
+    for (stride, padding, dilation) in [
+        ([1, 1], [0, 0], [1, 1]),
+        ([1, 1], [1, 1], [1, 1]),
+        ([2, 2], [1, 1], [1, 1]),
+        ([2, 1], [0, 2], [1, 2]),
+        ([3, 2], [2, 1], [2, 1]),
+        ([1, 3], [3, 4], [1, 1]),
+        ([4, 5], [1, 1], [2, 3]),
+    ] {
+        for groups in [1, 3] {
+            let s = spec(stride, padding, dilation, groups);
+            case([2, 17 * groups, 11, 13], [19 * groups, 17, 3, 3], s).check();
+            case([3, 5 * groups, 7, 5], [37 * groups, 5, 2, 3], s).check();
+            case([1, 13 * groups, 9, 21], [3 * groups, 13, 5, 1], s).check();
+        }
+    }
+}
+
+#[test]
+fn shapes_of_common_networks_agree_with_sums_of_products() {
+    case([2, 64, 15, 15], [64, 64, 3, 3], spec([2, 2], [1, 1], [1, 1], 1)).check();
+    case([3, 32, 8, 8], [48, 32, 4, 4], spec([2, 2], [1, 1], [1, 1], 1)).check();
+    case([2, 40, 6, 6], [24, 40, 2, 2], spec([2, 2], [0, 0], [1, 1], 1)).check();
+    case([2, 24, 14, 14], [56, 24, 1, 1], spec([2, 2], [0, 0], [1, 1], 1)).check();
+    case([2, 64, 9, 9], [64, 16, 3, 3], spec([1, 1], [1, 1], [1, 1], 4)).check();
+    case([1, 300, 5, 5], [20, 300, 3, 3], same(3)).check();
+    case([5, 31, 4, 4], [67, 31, 3, 3], same(3)).check();
+    case([40, 16, 1, 1], [16, 16, 3, 3], same(3)).check();
+    case([2, 32, 1, 300], [64, 32, 1, 2], spec([1, 1], [0, 0], [1, 16], 1)).check();
+    case([1, 16, 9, 600], [16, 16, 3, 3], same(3)).check();
+}
+
+#[test]
+fn results_have_the_same_bits_for_any_number_of_threads() {
+    let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
+    for (x, w, s) in [
+        ([8, 48, 20, 20], [80, 48, 3, 3], spec([2, 2], [1, 1], [1, 1], 1)),
+        ([32, 16, 16, 16], [16, 16, 3, 3], same(3)),
+        ([2, 128, 14, 14], [128, 16, 3, 3], spec([1, 1], [1, 1], [1, 1], 8)),
+    ] {
+        let case = case(x, w, s);
+        let passes = |threads: usize| {
+            set_num_threads(threads);
+            case.passes()
+        };
+        let one = passes(1);
+        assert!(one == passes(2) && one == passes(7), "{x:?} {w:?}");
+    }
+}
+
+#[test]
+fn infinities_and_nan_stay_where_their_windows_are() {
+    let mut case = case([1, 17, 6, 6], [18, 17, 3, 3], same(3));
+    case.x[(2 * 6 + 2) * 17 + 5] = f32::NAN;
+    case.g[(3 * 6 + 3) * 18 + 4] = f32::INFINITY;
+    let near = |pixel: usize, at: usize| (pixel / 6).abs_diff(at) <= 1 && (pixel % 6).abs_diff(at) <= 1;
+    for (i, v) in case.forward(true).into_iter().enumerate() {
+        assert_eq!(v.is_nan(), near(i / 18, 2), "{i}");
+    }
+    for (i, v) in case.input_grad().into_iter().enumerate() {
+        assert_eq!(!v.is_finite(), near(i / 17, 3), "{i}");
+    }
+    // The output's edge is not multiplied by the padding's zeros.
+    case.x.fill(1.0);
+    case.g.fill(1.0);
+    case.g[4] = f32::INFINITY;
+    for (i, v) in case.weight_grad().into_iter().enumerate() {
+        let (o, tap) = (i / (17 * 9), i % 9);
+        assert_eq!(v.is_finite(), o != 4 || tap / 3 == 0 || tap % 3 == 0, "{i}");
+        assert!(!v.is_nan(), "{i}");
+    }
+}

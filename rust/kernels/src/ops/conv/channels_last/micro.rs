@@ -22,7 +22,8 @@ macro_rules! pick {
 
 /// `out[row][column] (+)= sum over taps and channels of source[tap][row][channel] * weight`.
 pub(super) struct Product {
-    /// `[tap][row]`: where the channels of each row's pixel lie.
+    /// `[tap][row]`: where the channels of each row's pixel lie. Null in the first row: the tap
+    /// lies outside for all rows.
     pub sources: *const *const f32,
     /// The first channel, counted from the sources.
     pub first: usize,
@@ -60,6 +61,11 @@ impl Product {
         }
         let (mut sources, mut w) = (self.sources, self.weights);
         for _ in 0..self.taps {
+            if (*sources).is_null() {
+                sources = sources.add(M);
+                w = w.add(self.channels * N * V::LANES);
+                continue;
+            }
             let mut rows = [std::ptr::null(); M];
             for m in 0..M {
                 rows[m] = (*sources.add(m)).add(self.first);

@@ -1,6 +1,7 @@
 //! Convolution of float32 pictures in channels-last order: `[batch, height, width, channels]`.
 //! Weights are `[out, in / groups, height, width]` as everywhere.
 
+mod lattice;
 mod micro;
 mod outer;
 mod pointers;

@@ -5,8 +5,8 @@
 use super::super::panel::{even_blocks, tile_size};
 use super::super::patches::valid_range;
 use super::super::{Failure, Geometry};
+use super::lattice::{Picture, taps};
 use super::micro::{Outer, Pixel};
-use super::pointers::{Picture, taps};
 use super::weights::Panels;
 use crate::error::Result;
 use crate::memory;
@@ -21,12 +21,21 @@ const CHUNK: usize = 128;
 /// Tasks worth cutting the work into, and the multiplications below which one is too small.
 const TASKS: usize = 16;
 const MIN_WORK: usize = 1 << 19;
+/// Tiles of sums a task has at least, if there are as many: it reads every pixel once for all.
+const TILES: usize = 24;
 
 /// Some pixels of the output: a rectangle, or whole pictures.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
     image: usize,
     images: usize,
+    first: [usize; 2],
+    size: [usize; 2],
+}
+
+/// The pixels of the source that a chunk's taps reach, of each of its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Region {
     first: [usize; 2],
     size: [usize; 2],
 }
@@ -111,6 +120,19 @@ impl Plan<'_> {
         chunks
     }
 
+    fn region(&self, chunk: &Chunk) -> Region {
+        let bounds = [self.source.height, self.source.width];
+        let axis = |a: usize| {
+            let reach = |tap: &[isize; 2]| (chunk.first[a] * self.step[a]) as isize + tap[a];
+            let last = (chunk.size[a] - 1) * self.step[a];
+            let start = self.taps.iter().map(reach).min().unwrap_or(0).clamp(0, bounds[a] as isize) as usize;
+            let end = self.taps.iter().map(|tap| reach(tap) + last as isize + 1).max().unwrap_or(0);
+            (start, (end.clamp(0, bounds[a] as isize) as usize).saturating_sub(start))
+        };
+        let ((y, rows), (x, columns)) = (axis(0), axis(1));
+        Region { first: [y, x], size: [rows, columns] }
+    }
+
     fn cuts(&self, blocks: usize, rows: usize, chunks: usize) -> Cuts {
         let panels = self.panels.count();
         let pixels = self.images * self.target.height * self.target.width;
@@ -125,7 +147,9 @@ impl Plan<'_> {
             let wide = each_block * rows <= each_panel * self.panels.full();
             let first = if wide { (each_block + 1, each_panel) } else { (each_block, each_panel + 1) };
             let second = if wide { (each_block, each_panel + 1) } else { (each_block + 1, each_panel) };
-            let fits = |&(b, p): &(usize, usize)| b <= blocks && p <= panels && tasks(b, p) >= wanted;
+            let small = each_block * each_panel * self.taps.len() < TILES;
+            let fits =
+                |&(b, p): &(usize, usize)| b <= blocks && p <= panels && (small || tasks(b, p) >= wanted);
             match [first, second].into_iter().find(fits) {
                 Some(next) => (each_block, each_panel) = next,
                 None => break,
@@ -150,7 +174,15 @@ impl Plan<'_> {
         // Room of one task: its panels of the gradient, its sums, and one tile transposed.
         let panels_a_task = cuts.panels[0].len();
         let blocks_a_task = cuts.blocks[0].len();
-        let (packed, sums) = (panels_a_task * most * full, panels_a_task * blocks_a_task * tile);
+        let reach = chunks
+            .iter()
+            .map(|c| c.images * self.region(c).size.iter().product::<usize>())
+            .max()
+            .unwrap_or(0);
+        // Copying a block of channels costs about as much as two products of a pixel's rows.
+        let copied = reach * 3 <= taps * most * panels_a_task;
+        let (gradient, copy) = (panels_a_task * most * full, if copied { reach * height + full } else { 0 });
+        let (packed, sums) = (gradient + copy, panels_a_task * blocks_a_task * tile);
         let parts = cuts.parts.len();
         let tasks = self.groups * cuts.blocks.len() * cuts.panels.len();
         let kept = if parts > 1 {
@@ -168,6 +200,8 @@ impl Plan<'_> {
             chunks: &chunks[cuts.parts[part].clone()],
             tile,
             packed: std::ptr::null_mut(),
+            copy: None,
+            height,
             sums: std::ptr::null_mut(),
         };
         for_each(tasks * parts, |i| {
@@ -177,6 +211,7 @@ impl Plan<'_> {
             let space = space.as_ptr().cast::<f32>();
             let mut task = task(i, part);
             task.packed = space;
+            task.copy = copied.then(|| space.add(gradient));
             task.sums = match kept {
                 Some(kept) => kept.get().add((part * tasks + i) * sums),
                 None => space.add(packed),
@@ -213,6 +248,9 @@ struct Task<'a> {
     tile: usize,
     /// `[panel][pixel][column]`
     packed: *mut f32,
+    /// `[pixel of the region][row]` of one block, `height` floats a pixel; else the source is read.
+    copy: Option<*mut f32>,
+    height: usize,
     /// `[panel][block]`, each `[channel][tap][column]`.
     sums: *mut f32,
 }
@@ -243,8 +281,15 @@ impl Lists {
 
     /// Makes the lists for a chunk, unless they are the same as the last one's.
     #[inline(always)]
-    unsafe fn update(&mut self, plan: &Plan<'_>, chunk: &Chunk) {
-        let Plan { source, step, taps, .. } = *plan;
+    unsafe fn update(&mut self, task: &Task<'_>, chunk: &Chunk, region: Region) {
+        let Plan { source, step, taps, .. } = *task.plan;
+        let corner = [chunk.first[0] * step[0], chunk.first[1] * step[1]];
+        // Rows of an image, columns, floats from a pixel to the next, and the first one.
+        let (height, width, pitch, first) = match task.copy {
+            Some(_) => (region.size[0], region.size[1], task.height, region.first),
+            None => (source.height, source.width, source.pitch, corner),
+        };
+        let shift = [0, 1].map(|a| corner[a] as isize - first[a] as isize);
         let start = |tap: [isize; 2], a: usize| (chunk.first[a] * step[a]) as isize + tap[a];
         let inside = |tap: [isize; 2]| {
             [
@@ -252,7 +297,8 @@ impl Lists {
                 valid_range(chunk.size[1], source.width, step[1], start(tap, 1)),
             ]
         };
-        let head = [chunk.images, chunk.size[0], chunk.size[1]];
+        let head =
+            [chunk.images, chunk.size[0], chunk.size[1], height, width, shift[0] as usize, shift[1] as usize];
         let ends = taps.iter().flat_map(|&tap| inside(tap)).flat_map(|r| [r.start, r.end]);
         if self.key.iter().copied().eq(head.into_iter().chain(ends.clone())) {
             return;
@@ -265,11 +311,11 @@ impl Lists {
             let [rows, columns] = inside(tap);
             for image in 0..chunk.images {
                 for row in rows.clone() {
-                    let y = (image * source.height + row * step[0]) as isize + tap[0];
-                    let x = (y * source.width as isize + tap[1]) * source.pitch as isize;
+                    let y = (image * height + row * step[0]) as isize + tap[0] + shift[0];
+                    let x = (y * width as isize + tap[1] + shift[1]) * pitch as isize;
                     let g = (image * chunk.size[0] + row) * chunk.size[1];
                     for column in columns.clone() {
-                        let x = x + (column * step[1] * source.pitch) as isize;
+                        let x = x + (column * step[1] * pitch) as isize;
                         *self.pixels.add(end) = Pixel { x, g: g + column };
                         end += 1;
                     }
@@ -291,24 +337,37 @@ impl Kernel<f32> for Sum<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Elem = f32>>(mut self) {
-        let Task { plan, group, blocks, ref panels, tile, packed, sums, .. } = *self.task;
+        let Task { plan, group, blocks, ref panels, tile, packed, copy, height, sums, .. } = *self.task;
         let Plan { source, step, channels, .. } = *plan;
         let taps = plan.taps.len();
         for (i, chunk) in self.task.chunks.iter().enumerate() {
-            self.lists.update(plan, chunk);
+            let region = plan.region(chunk);
+            self.lists.update(self.task, chunk, region);
             let pixels = chunk.images * chunk.size[0] * chunk.size[1];
+            let mut to = packed;
+            for panel in panels.clone() {
+                pack::<V>(plan, chunk, plan.panels.columns_of(panel), group, to);
+                to = to.add(pixels * plan.panels.vectors(panel) * V::LANES);
+            }
             let row = (chunk.image * source.height + chunk.first[0] * step[0]) * source.width;
             let x = plan.x.add((row + chunk.first[1] * step[1]) * source.pitch + group * channels);
-            let mut g = packed;
-            for (p, panel) in panels.clone().enumerate() {
-                let vectors = plan.panels.vectors(panel);
-                pack::<V>(plan, chunk, plan.panels.columns_of(panel), group, g);
-                for (b, block) in blocks.iter().enumerate() {
+            for (b, block) in blocks.iter().enumerate() {
+                let x = match copy {
+                    Some(copy) => {
+                        let from = plan.x.add(group * channels + block.start);
+                        copy_rows::<V>(plan, chunk, region, from, block.len(), copy, height);
+                        copy.cast_const()
+                    }
+                    None => x.add(block.start),
+                };
+                let mut g = packed;
+                for (p, panel) in panels.clone().enumerate() {
+                    let vectors = plan.panels.vectors(panel);
                     let sums = sums.add((p * blocks.len() + b) * tile);
                     for tap in 0..taps {
                         let outer = Outer {
                             pixels: self.lists.of_tap(tap),
-                            x: x.add(block.start),
+                            x,
                             g,
                             sums: sums.add(tap * vectors * V::LANES),
                             row_step: taps,
@@ -316,8 +375,34 @@ impl Kernel<f32> for Sum<'_> {
                         };
                         outer.compute::<V>(block.len(), vectors);
                     }
+                    g = g.add(pixels * vectors * V::LANES);
                 }
-                g = g.add(pixels * vectors * V::LANES);
+            }
+        }
+    }
+}
+
+/// Some channels of a region, from `from` on, `height` floats a pixel.
+#[inline(always)]
+unsafe fn copy_rows<V: Vector<Elem = f32>>(
+    plan: &Plan<'_>,
+    chunk: &Chunk,
+    region: Region,
+    from: *const f32,
+    channels: usize,
+    mut to: *mut f32,
+    height: usize,
+) {
+    let Picture { height: rows, width, pitch } = plan.source;
+    let mask = V::mask(0, channels);
+    for image in chunk.image..chunk.image + chunk.images {
+        for y in region.first[0]..region.first[0] + region.size[0] {
+            let mut from = from.add(((image * rows + y) * width + region.first[1]) * pitch);
+            for _ in 0..region.size[1] {
+                // The lanes beyond are overwritten by the next pixel's.
+                V::splat(0.0).load_lanes(mask, from).store(to);
+                to = to.add(height);
+                from = from.add(pitch);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use super::super::panel::{even_blocks, tile_size};
 use super::super::{Failure, Geometry};
+use super::lattice::{Lattice, Picture, phases, taps};
 use super::micro::Product;
 use super::weights::{Columns, Panels, Place, pack};
 use crate::error::Result;
@@ -22,29 +23,11 @@ const BLOCK: usize = 144;
 const TASKS: usize = 16;
 const MIN_WORK: usize = 1 << 19;
 
-/// Pictures in channels-last order.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Picture {
-    pub height: usize,
-    pub width: usize,
-    /// Floats from a pixel to the next.
-    pub pitch: usize,
-}
-
-/// Target pixels at equal distances, and the taps they all have.
-#[derive(Debug)]
-pub(super) struct Lattice {
-    pub rows: usize,
-    pub cols: usize,
-    pub first: [usize; 2],
-    /// Where the first pixel's taps lie in the source, which may be outside.
-    pub taps: Vec<[isize; 2]>,
-    pub weights: usize,
-}
-
 /// One product, prepared: what all tasks share.
 pub(super) struct Plan<'a> {
     pub images: usize,
+    /// Whether the same pixel of all images comes before the next pixel.
+    pub images_inside: bool,
     pub source: Picture,
     pub target: Picture,
     /// From a lattice's pixel to the next.
@@ -88,6 +71,7 @@ pub(in super::super) unsafe fn forward(
     let zeros = zeros(op, geo.c)?;
     Plan {
         images: geo.n,
+        images_inside: images_inside(geo.n, geo.oh * geo.ow),
         source: Picture { height: geo.h, width: geo.w, pitch: geo.c },
         target: Picture { height: geo.oh, width: geo.ow, pitch: geo.o },
         source_step: geo.spec.stride,
@@ -127,6 +111,7 @@ pub(in super::super) unsafe fn input_grad(
     let zeros = zeros(op, geo.o)?;
     Plan {
         images: geo.n,
+        images_inside: images_inside(geo.n, geo.h * geo.w),
         source: Picture { height: geo.oh, width: geo.ow, pitch: geo.o },
         target: Picture { height: geo.h, width: geo.w, pitch: geo.c },
         source_step: [1, 1],
@@ -144,45 +129,9 @@ pub(in super::super) unsafe fn input_grad(
     .compute(op)
 }
 
-/// Where the taps of the first window lie.
-pub(super) fn taps(geo: &Geometry) -> Vec<[isize; 2]> {
-    let at = |axis: usize, i: usize| (i * geo.spec.dilation[axis]) as isize - geo.spec.padding[axis] as isize;
-    (0..geo.kh).flat_map(|i| (0..geo.kw).map(move |j| [at(0, i), at(1, j)])).collect()
-}
-
-/// The input's pixels by their remainder modulo the stride, where a tap reaches them; each tap's
-/// place; and whether every pixel is reached.
-fn phases(geo: &Geometry, panels: Panels) -> (Vec<Lattice>, Vec<Place>, bool) {
-    let stride = geo.spec.stride;
-    let taps = taps(geo);
-    let phase = |tap: [isize; 2]| [0, 1].map(|a| tap[a].rem_euclid(stride[a] as isize) as usize);
-    let mut lattices: Vec<Lattice> = Vec::new();
-    let mut own: Vec<(usize, usize)> = Vec::new();
-    for &tap in &taps {
-        let first = phase(tap);
-        let at = lattices.iter().position(|l| l.first == first).unwrap_or_else(|| {
-            let pixels = |axis: usize, size: usize| size.saturating_sub(first[axis]).div_ceil(stride[axis]);
-            let (rows, cols) = (pixels(0, geo.h), pixels(1, geo.w));
-            lattices.push(Lattice { rows, cols, first, taps: Vec::new(), weights: 0 });
-            lattices.len() - 1
-        });
-        // Output pixel `o` with this tap meets the input at `o * stride + tap`.
-        let from = [0, 1].map(|a| (first[a] as isize - tap[a]) / stride[a] as isize);
-        own.push((at, lattices[at].taps.len()));
-        lattices[at].taps.push(from);
-    }
-    let mut start = 0;
-    for lattice in &mut lattices {
-        lattice.weights = start;
-        start += lattice.taps.len() * geo.og * panels.padded() * geo.spec.groups;
-    }
-    let place = |&(at, index): &(usize, usize)| {
-        let lattice: &Lattice = &lattices[at];
-        Place { start: lattice.weights, index, taps: lattice.taps.len() }
-    };
-    let places = own.iter().map(place).collect();
-    let reached: usize = lattices.iter().map(|l| l.rows * l.cols).sum();
-    (lattices, places, reached == geo.h * geo.w)
+/// On small pictures the tiles take a pixel of many images, which share the taps that lie outside.
+fn images_inside(images: usize, pixels: usize) -> bool {
+    images >= 8 && pixels <= 64
 }
 
 /// A pixel of zeros.
@@ -241,7 +190,7 @@ impl Plan<'_> {
         let tasks = &tasks;
         for_each(tasks.len(), |i| {
             let task = &tasks[i];
-            let pointers = task.pixels.len() * (task.lattice.taps.len() + 1);
+            let pointers = task.pixels.len() * (task.lattice.taps.len() + 1) + SLACK;
             let Some(space) = failure.allocate::<*const f32>(op, pointers) else { return };
             run(Task {
                 space: space.as_ptr().cast(),
@@ -279,6 +228,7 @@ impl Kernel<f32> for Task<'_> {
         let taps = self.lattice.taps.len();
         let height = count.div_ceil(count.div_ceil(V::ROWS));
         let (targets, sources) = (self.space.cast::<*mut f32>(), self.space.add(count));
+        // In order: each tile's slack lies in the next one's part.
         for row in (0..count).step_by(height) {
             let rows = height.min(count - row);
             self.find(row, rows, targets.add(row), sources.add(row * taps));
@@ -323,31 +273,64 @@ impl Kernel<f32> for Task<'_> {
     }
 }
 
+/// Most rows of a tile, and the pointers written at once.
+const SLACK: usize = 16;
+
 impl Task<'_> {
-    /// The pointers of one tile's rows.
+    /// The pointers of one tile's rows. `sources` has room for `SLACK` more.
     #[inline(always)]
     unsafe fn find(&self, row: usize, rows: usize, targets: *mut *mut f32, sources: *mut *const f32) {
-        let Plan { source, target, source_step, target_step, .. } = *self.plan;
+        let Plan { source, target, source_step, target_step, images, images_inside, .. } = *self.plan;
         let Lattice { rows: height, cols, first, ref taps, .. } = *self.lattice;
-        let (mut ys, mut xs, mut pixels) = ([0isize; 16], [0isize; 16], [0isize; 16]);
+        let at = self.pixels.start + row;
+        let (mut image, pixel) = if images_inside {
+            (at % images, at / images)
+        } else {
+            (at / (height * cols), at % (height * cols))
+        };
+        let (mut y, mut x) = (pixel / cols, pixel % cols);
+        // Rows that are missing lie outside.
+        let (mut ys, mut xs, mut offsets) = ([isize::MIN / 2; SLACK], [0isize; SLACK], [0isize; SLACK]);
         for i in 0..rows {
-            let pixel = self.pixels.start + row + i;
-            let (image, y, x) = (pixel / (height * cols), pixel / cols % height, pixel % cols);
             let to = (image * target.height + first[0] + y * target_step[0]) * target.width
                 + first[1]
                 + x * target_step[1];
             *targets.add(i) = self.plan.out.add(to * target.pitch);
             ys[i] = (y * source_step[0]) as isize;
             xs[i] = (x * source_step[1]) as isize;
-            pixels[i] = ((image * source.height) as isize + ys[i]) * source.width as isize + xs[i];
+            let pixel = (image * source.height) as isize + ys[i];
+            offsets[i] = (pixel * source.width as isize + xs[i]) * source.pitch as isize;
+            if images_inside {
+                image += 1;
+                if image < images {
+                    continue;
+                }
+                image = 0;
+            }
+            x += 1;
+            if x == cols {
+                (x, y) = (0, y + 1);
+                if y == height && !images_inside {
+                    (y, image) = (0, image + 1);
+                }
+            }
         }
         for (t, tap) in taps.iter().enumerate() {
-            let offset = tap[0] * source.width as isize + tap[1];
-            for i in 0..rows {
+            let base = self
+                .plan
+                .x
+                .wrapping_offset((tap[0] * source.width as isize + tap[1]) * source.pitch as isize);
+            let (mut found, mut any) = ([std::ptr::null(); SLACK], false);
+            for i in 0..SLACK {
                 let inside = (((ys[i] + tap[0]) as usize) < source.height)
                     & (((xs[i] + tap[1]) as usize) < source.width);
-                let at = self.plan.x.wrapping_offset((pixels[i] + offset) * source.pitch as isize);
-                *sources.add(t * rows + i) = if inside { at } else { self.plan.zeros };
+                found[i] = if inside { base.wrapping_offset(offsets[i]) } else { self.plan.zeros };
+                any |= inside;
+            }
+            // The rest is overwritten by the next tap's.
+            sources.add(t * rows).cast::<[*const f32; SLACK]>().write_unaligned(found);
+            if !any {
+                *sources.add(t * rows) = std::ptr::null();
             }
         }
     }

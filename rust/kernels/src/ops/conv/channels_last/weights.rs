@@ -1,13 +1,18 @@
 //! Weights in the order that the tiles read: panels of two vectors of output channels.
 
-use super::super::Geometry;
-use super::super::panel::tile_size;
+use super::super::panel::{even_blocks, tile_size};
+use super::super::{Failure, Geometry};
 use super::micro::VECTORS;
 use crate::error::Result;
 use crate::memory::{self, Block};
 use crate::ops::matmul::{Operand, Strided};
 use crate::parallel::{SendPtr, for_each};
+use crate::simd::vector::{Kernel, Vector, run};
 use std::ops::Range;
+
+/// Channels of a task, and rows of taps that are transposed at once.
+const CHANNELS: usize = 64;
+const ROWS: usize = 144;
 
 /// How the columns of a product are cut into panels.
 #[derive(Clone, Copy, Debug)]
@@ -67,62 +72,80 @@ pub(super) unsafe fn pack(
     places: &[Place],
     w: *const f32,
 ) -> Result<Block> {
-    let taps = geo.kh * geo.kw;
     let (cg, og, groups) = (geo.cg, geo.og, geo.spec.groups);
     let (channels, panels) = match columns {
         Columns::Outputs => (cg, Panels::new(og)),
         Columns::Inputs => (og, Panels::new(cg)),
     };
-    let padded = panels.padded();
-    let bytes =
-        [groups, padded, channels, taps, size_of::<f32>()].iter().fold(1, |a: usize, &b| a.saturating_mul(b));
-    let packed = memory::allocate(op, bytes)?;
-    // Channels whose taps are transposed at once, in the first cache.
-    let step = (128 / taps).clamp(1, channels.max(1));
-    let pieces = channels.div_ceil(step.max(64));
-    let piece = channels.div_ceil(pieces.max(1)).max(1);
-    let room = memory::allocate(
-        op,
-        groups * panels.count() * pieces * step * taps * panels.full() * size_of::<f32>(),
-    )?;
-    let (to, w, room) =
-        (SendPtr(packed.as_ptr().cast::<f32>()), SendPtr(w.cast_mut()), SendPtr(room.as_ptr().cast::<f32>()));
-    for_each(groups * panels.count() * pieces, |task| {
-        let (rest, at) = (task / pieces, task % pieces);
+    let sizes = [groups, panels.padded(), channels, geo.kh * geo.kw, size_of::<f32>()];
+    let packed = memory::allocate(op, sizes.iter().fold(1, |a: usize, &b| a.saturating_mul(b)))?;
+    let (to, w) = (SendPtr(packed.as_ptr().cast::<f32>()), SendPtr(w.cast_mut()));
+    let ranges = even_blocks(channels, CHANNELS);
+    let failure = Failure::default();
+    for_each(groups * panels.count() * ranges.len(), |task| {
+        let (rest, range) = (task / ranges.len(), ranges[task % ranges.len()].clone());
         let (group, panel) = (rest / panels.count(), rest % panels.count());
-        let own = panels.columns_of(panel);
-        let width = panels.vectors(panel) * panels.lanes;
-        let room = room.get().add(task * step * taps * panels.full());
-        for first in (at * piece..((at + 1) * piece).min(channels)).step_by(step) {
-            let count = step.min(((at + 1) * piece).min(channels) - first);
-            // Rows of `room`: the channels' taps.
-            match columns {
+        let step = (ROWS / places.len()).clamp(1, range.len());
+        let Some(room) = failure.allocate::<f32>(op, step * places.len() * panels.full()) else { return };
+        let (to, w, room) = (to.get(), w.get().cast_const(), room.as_ptr().cast());
+        run(Piece { geo, columns, panels, channels, places, group, panel, range, step, w, room, to });
+    });
+    failure.check()?;
+    Ok(packed)
+}
+
+/// Some channels of a panel.
+struct Piece<'a> {
+    geo: &'a Geometry,
+    columns: Columns,
+    panels: Panels,
+    channels: usize,
+    places: &'a [Place],
+    group: usize,
+    panel: usize,
+    range: Range<usize>,
+    /// Channels transposed at once.
+    step: usize,
+    w: *const f32,
+    /// `[channel][tap][column]`
+    room: *mut f32,
+    to: *mut f32,
+}
+
+impl Kernel<f32> for Piece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Elem = f32>>(self) {
+        let Piece { geo, panels, channels, room, .. } = self;
+        let (cg, og, taps) = (geo.cg, geo.og, self.places.len());
+        let own = panels.columns_of(self.panel);
+        let vectors = panels.vectors(self.panel);
+        let width = vectors * V::LANES;
+        for first in self.range.clone().step_by(self.step) {
+            let count = self.step.min(self.range.end - first);
+            match self.columns {
                 Columns::Outputs => {
-                    let from = w.get().add(((group * og + own.start) * cg + first) * taps).cast_const();
-                    let lines = Strided { ptr: from, line: (cg * taps) as isize, k: 1 };
+                    let ptr = self.w.add(((self.group * og + own.start) * cg + first) * taps);
+                    let lines = Strided { ptr, line: (cg * taps) as isize, k: 1 };
                     lines.pack(0..own.len(), 0..count * taps, width, room);
                 }
                 Columns::Inputs => {
                     for c in 0..count {
-                        let from =
-                            w.get().add(((group * og + first + c) * cg + own.start) * taps).cast_const();
-                        let lines = Strided { ptr: from, line: taps as isize, k: 1 };
+                        let ptr = self.w.add(((self.group * og + first + c) * cg + own.start) * taps);
+                        let lines = Strided { ptr, line: taps as isize, k: 1 };
                         lines.pack(0..own.len(), 0..taps, width, room.add(c * taps * width));
                     }
                 }
             }
-            for (tap, place) in places.iter().enumerate() {
-                let start = place.start + place.taps * channels * (group * padded + own.start);
-                let to = to.get().add(start + (place.index * channels + first) * width);
-                for c in 0..count {
-                    std::ptr::copy_nonoverlapping(
-                        room.add((c * taps + tap) * width),
-                        to.add(c * width),
-                        width,
-                    );
+            for (tap, place) in self.places.iter().enumerate() {
+                let start = place.start + place.taps * channels * (self.group * panels.padded() + own.start);
+                let to = self.to.add(start + (place.index * channels + first) * width);
+                for (c, v) in (0..count).flat_map(|c| (0..vectors).map(move |v| (c, v))) {
+                    V::load(room.add((c * taps + tap) * width + v * V::LANES))
+                        .store(to.add(c * width + v * V::LANES));
                 }
             }
         }
-    });
-    Ok(packed)
+    }
 }

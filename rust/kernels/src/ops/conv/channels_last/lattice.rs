@@ -2,7 +2,8 @@
 //! the pixels that share taps.
 
 use super::super::Geometry;
-use super::weights::{Panels, Place};
+use super::weights::Place;
+use crate::parallel::{SendPtr, for_ranges};
 
 /// Pictures in channels-last order.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +31,9 @@ pub(super) fn taps(geo: &Geometry) -> Vec<[isize; 2]> {
     (0..geo.kh).flat_map(|i| (0..geo.kw).map(move |j| [at(0, i), at(1, j)])).collect()
 }
 
-/// The input's pixels by their remainder modulo the stride, where a tap reaches them; each tap's
-/// place; and whether every pixel is reached.
-pub(super) fn phases(geo: &Geometry, panels: Panels) -> (Vec<Lattice>, Vec<Place>, bool) {
+/// The input's pixels by their remainder modulo the stride, where a tap reaches them, and each tap's
+/// place among weights of `size` floats a tap.
+pub(super) fn phases(geo: &Geometry, size: usize) -> (Vec<Lattice>, Vec<Place>) {
     let stride = geo.spec.stride;
     let taps = taps(geo);
     let phase = |tap: [isize; 2]| [0, 1].map(|a| tap[a].rem_euclid(stride[a] as isize) as usize);
@@ -54,13 +55,24 @@ pub(super) fn phases(geo: &Geometry, panels: Panels) -> (Vec<Lattice>, Vec<Place
     let mut start = 0;
     for lattice in &mut lattices {
         lattice.weights = start;
-        start += lattice.taps.len() * geo.og * panels.padded() * geo.spec.groups;
+        start += lattice.taps.len() * size;
     }
     let place = |&(at, index): &(usize, usize)| {
         let lattice: &Lattice = &lattices[at];
         Place { start: lattice.weights, index, taps: lattice.taps.len() }
     };
     let places = own.iter().map(place).collect();
+    (lattices, places)
+}
+
+/// Zeros, unless the lattices reach every pixel of the input.
+pub(super) unsafe fn clear_unreached(geo: &Geometry, lattices: &[Lattice], dx: *mut f32) {
     let reached: usize = lattices.iter().map(|l| l.rows * l.cols).sum();
-    (lattices, places, reached == geo.h * geo.w)
+    if reached == geo.h * geo.w {
+        return;
+    }
+    let dx = SendPtr(dx);
+    for_ranges(geo.n * geo.h * geo.w, (1 << 16) / geo.c.min(1 << 16), |own| {
+        std::ptr::write_bytes(dx.get().add(own.start * geo.c), 0, own.len() * geo.c)
+    });
 }

@@ -1,14 +1,31 @@
 //! Convolution of float32 pictures in channels-last order: `[batch, height, width, channels]`.
 //! Weights are `[out, in / groups, height, width]` as everywhere.
 
+mod depthwise;
+mod depthwise_weight;
 mod lattice;
 mod micro;
 mod outer;
 mod pointers;
+mod rows;
 mod weights;
 
+use self::rows::Order;
+use self::weights::Columns;
 use super::{Geometry, Pass};
 use crate::error::Result;
+
+/// One channel a group on either side.
+fn is_depthwise(geo: &Geometry) -> bool {
+    geo.cg == 1 && geo.og == 1 && geo.spec.groups > 1
+}
+
+/// Too few channels for a tap to be worth a pointer.
+fn is_thin(geo: &Geometry) -> bool {
+    geo.cg <= THIN && geo.kw > 1 && rows::possible(geo)
+}
+
+const THIN: usize = 16;
 
 /// # Safety
 /// The pointers are the contiguous channels-last tensors of `geo`, and its weight; `bias`, if any,
@@ -21,7 +38,28 @@ pub(super) unsafe fn forward(
     bias: Option<*const f32>,
     out: *mut f32,
 ) -> Result<()> {
-    pointers::forward(op, geo, x, w, bias, out)
+    match () {
+        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w, bias, out),
+        _ if is_thin(geo) => {
+            rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), bias, out)
+        }
+        _ => pointers::forward(op, geo, x, w, bias, out),
+    }
+}
+
+/// [`forward`] for an input in plain order, where [`reads_plain`].
+///
+/// # Safety
+/// As [`forward`].
+pub(super) unsafe fn forward_of_plain(
+    op: &'static str,
+    geo: &Geometry,
+    x: *const f32,
+    w: *const f32,
+    bias: Option<*const f32>,
+    out: *mut f32,
+) -> Result<()> {
+    rows::forward(op, geo, (x, Order::Plain), (w, Columns::Outputs), bias, out)
 }
 
 /// # Safety
@@ -33,7 +71,13 @@ pub(super) unsafe fn input_grad(
     w: *const f32,
     dx: *mut f32,
 ) -> Result<()> {
-    pointers::input_grad(op, geo, g, w, dx)
+    match geo.input_grad_geometry() {
+        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w, dx),
+        Some(back) if is_thin(&back) => {
+            rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), None, dx)
+        }
+        _ => pointers::input_grad(op, geo, g, w, dx),
+    }
 }
 
 /// # Safety
@@ -45,7 +89,31 @@ pub(super) unsafe fn weight_grad(
     x: *const f32,
     dw: *mut f32,
 ) -> Result<()> {
-    outer::weight_grad(op, geo, g, x, dw)
+    match () {
+        _ if is_depthwise(geo) => depthwise_weight::weight_grad(op, geo, g, x, dw),
+        _ if is_thin(geo) => rows::weight_grad(op, geo, g, (x, Order::ChannelsLast), dw),
+        _ => outer::weight_grad(op, geo, g, x, dw),
+    }
+}
+
+/// [`weight_grad`] for an input in plain order, where [`reads_plain`].
+///
+/// # Safety
+/// As [`forward`].
+pub(super) unsafe fn weight_grad_of_plain(
+    op: &'static str,
+    geo: &Geometry,
+    g: *const f32,
+    x: *const f32,
+    dw: *mut f32,
+) -> Result<()> {
+    rows::weight_grad(op, geo, g, (x, Order::Plain), dw)
+}
+
+/// Whether forward and weight gradient also take an input in plain order, for which they need no
+/// reordering: the first layers of networks for pictures.
+pub(super) fn reads_plain(geo: &Geometry) -> bool {
+    is_thin(geo)
 }
 
 /// Whether these kernels are faster than those of the plain order.

@@ -5,7 +5,7 @@
 
 use super::super::panel::{even_blocks, tile_size};
 use super::super::{Failure, Geometry};
-use super::lattice::{Lattice, Picture, phases, taps};
+use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use super::micro::Product;
 use super::weights::{Columns, Panels, Place, pack};
 use crate::error::Result;
@@ -99,14 +99,8 @@ pub(in super::super) unsafe fn input_grad(
     dx: *mut f32,
 ) -> Result<()> {
     let panels = Panels::new(geo.cg);
-    let (lattices, places, complete) = phases(geo, panels);
-    if !complete {
-        let pixels = geo.n * geo.h * geo.w;
-        let dx = SendPtr(dx);
-        crate::parallel::for_ranges(pixels, (1 << 16) / geo.c.min(1 << 16), |own| {
-            std::ptr::write_bytes(dx.get().add(own.start * geo.c), 0, own.len() * geo.c)
-        });
-    }
+    let (lattices, places) = phases(geo, geo.og * panels.padded() * geo.spec.groups);
+    clear_unreached(geo, &lattices, dx);
     let packed = pack(op, geo, Columns::Inputs, &places, w)?;
     let zeros = zeros(op, geo.o)?;
     Plan {

@@ -40,7 +40,7 @@ pub(super) fn case(x: [usize; 4], w: [usize; 4], spec: ConvSpec) -> Case {
 impl Case {
     fn forward(&self, bias: bool) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.g.len()];
-        let bias = bias.then(|| self.bias.as_ptr());
+        let bias = bias.then_some(self.bias.as_ptr());
         // SAFETY: the vectors have the geometry's sizes.
         unsafe {
             forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), bias, out.as_mut_ptr()).unwrap()
@@ -170,11 +170,56 @@ fn shapes_of_common_networks_agree_with_sums_of_products() {
 }
 
 #[test]
+fn few_channels_agree_with_sums_of_products() {
+    for channels in [1, 3, 4, 7] {
+        case([2, channels, 23, 21], [19, channels, 7, 7], spec([2, 2], [3, 3], [1, 1], 1)).check();
+        case([1, channels, 35, 35], [33, channels, 11, 11], spec([4, 4], [2, 2], [1, 1], 1)).check();
+        case([2, channels, 13, 10], [64, channels, 3, 3], same(3)).check();
+        case([2, channels, 6, 9], [5, channels, 5, 2], spec([1, 3], [4, 1], [2, 1], 1)).check();
+    }
+}
+
+#[test]
+fn few_channels_are_read_from_plain_storage_too() {
+    let case = case([2, 3, 17, 15], [20, 3, 5, 5], spec([2, 1], [2, 2], [1, 1], 1));
+    let geo = &case.geo;
+    let mut plain = vec![0.0; case.x.len()];
+    for (i, v) in case.x.iter().enumerate() {
+        let (pixel, c) = (i / 3, i % 3);
+        let (image, pixel) = (pixel / (geo.h * geo.w), pixel % (geo.h * geo.w));
+        plain[(image * 3 + c) * geo.h * geo.w + pixel] = *v;
+    }
+    let (mut out, mut dw) = (vec![f32::NAN; case.g.len()], vec![f32::NAN; case.w.len()]);
+    // SAFETY: the vectors have the geometry's sizes.
+    unsafe {
+        let (w, bias) = (case.w.as_ptr(), Some(case.bias.as_ptr()));
+        forward_of_plain("test", geo, plain.as_ptr(), w, bias, out.as_mut_ptr()).unwrap();
+        weight_grad_of_plain("test", geo, case.g.as_ptr(), plain.as_ptr(), dw.as_mut_ptr()).unwrap();
+    }
+    assert_eq!(out, case.forward(true));
+    assert_eq!(dw, case.weight_grad());
+}
+
+#[test]
+fn depthwise_agrees_with_sums_of_products() {
+    for channels in [1, 16, 37] {
+        for (k, stride, padding) in [(3, 1, 1), (3, 2, 1), (5, 2, 2), (7, 1, 3), (2, 3, 0), (8, 1, 4)] {
+            let w = [channels, 1, k, k];
+            case([2, channels, 11, 14], w, spec([stride; 2], [padding; 2], [1, 1], channels)).check();
+        }
+        case([1, channels, 9, 8], [channels, 1, 3, 3], spec([1, 2], [4, 3], [2, 3], channels)).check();
+        case([2, channels, 1, 1], [channels, 1, 3, 3], spec([1, 1], [1, 1], [1, 1], channels)).check();
+    }
+}
+
+#[test]
 fn results_have_the_same_bits_for_any_number_of_threads() {
     let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
     for (x, w, s) in [
         ([8, 48, 20, 20], [80, 48, 3, 3], spec([2, 2], [1, 1], [1, 1], 1)),
         ([32, 16, 16, 16], [16, 16, 3, 3], same(3)),
+        ([4, 3, 50, 50], [64, 3, 7, 7], spec([2, 2], [3, 3], [1, 1], 1)),
+        ([4, 40, 30, 30], [40, 1, 3, 3], spec([1, 1], [1, 1], [1, 1], 40)),
         ([2, 128, 14, 14], [128, 16, 3, 3], spec([1, 1], [1, 1], [1, 1], 8)),
     ] {
         let case = case(x, w, s);

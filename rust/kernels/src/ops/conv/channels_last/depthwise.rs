@@ -7,7 +7,7 @@ use super::super::{Failure, Geometry};
 use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use crate::error::Result;
 use crate::memory::{self, Block};
-use crate::parallel::{SendPtr, for_each};
+use crate::parallel::for_each;
 use crate::simd::vector::{Kernel, Vector, run};
 use std::ops::Range;
 

@@ -69,51 +69,72 @@ impl Kernel<f32> for Part<'_> {
         for row in self.rows.clone() {
             let (image, y) = (row / geo.oh, row % geo.oh);
             let g = self.g.add(row * geo.ow * geo.c);
-            // Taps of one row of the kernel are inside together.
-            let mut tap = 0;
-            while tap < self.taps.len() {
-                let from = (y * geo.spec.stride[0]) as isize + self.taps[tap][0];
-                if from < 0 || from >= geo.h as isize {
-                    tap += geo.kw;
+            let top = (y * geo.spec.stride[0]) as isize;
+            let inside = |i: usize| {
+                let from = top + self.taps[i * geo.kw][0];
+                from >= 0 && from < geo.h as isize
+            };
+            let mut i = 0;
+            while i < geo.kh {
+                if !inside(i) {
+                    i += 1;
                     continue;
                 }
-                let left = geo.kw - tap % geo.kw;
-                let x = self.x.add((image * geo.h + from as usize) * geo.w * geo.c);
-                tap += match left {
-                    7.. => self.taps::<V, 7>(g, x, tap, full),
-                    5.. => self.taps::<V, 5>(g, x, tap, full),
-                    3.. => self.taps::<V, 3>(g, x, tap, full),
-                    _ => self.taps::<V, 1>(g, x, tap, full),
-                };
+                // Three rows of the kernel at once keep the adders busy.
+                let three = i + 3 <= geo.kh && inside(i + 1) && inside(i + 2);
+                if geo.kw == 3 && three {
+                    self.taps::<V, 3, 3>(g, image, top, i * geo.kw, full);
+                    i += 3;
+                    continue;
+                }
+                let mut j = 0;
+                while j < geo.kw {
+                    let tap = i * geo.kw + j;
+                    j += match geo.kw - j {
+                        7.. => self.taps::<V, 1, 7>(g, image, top, tap, full),
+                        5.. => self.taps::<V, 1, 5>(g, image, top, tap, full),
+                        3.. => self.taps::<V, 1, 3>(g, image, top, tap, full),
+                        _ => self.taps::<V, 1, 1>(g, image, top, tap, full),
+                    };
+                }
+                i += 1;
             }
         }
     }
 }
 
 impl Part<'_> {
-    /// `K` taps of a row; returns `K`.
+    /// `K` taps of each of `R` rows of the kernel; returns `K`.
     #[inline(always)]
-    unsafe fn taps<V: Vector<Elem = f32>, const K: usize>(
+    unsafe fn taps<V: Vector<Elem = f32>, const R: usize, const K: usize>(
         &self,
         g: *const f32,
-        x: *const f32,
+        image: usize,
+        top: isize,
         tap: usize,
         full: usize,
     ) -> usize {
-        for c in (0..full).step_by(V::LANES) {
-            self.channels::<V, K, true>(g.add(c), x.add(c), tap, c, V::LANES);
+        let geo = self.geo;
+        let mut x = [self.x; R];
+        for r in 0..R {
+            let y = (top + self.taps[tap + r * geo.kw][0]) as usize;
+            x[r] = self.x.add((image * geo.h + y) * geo.w * geo.c);
         }
-        if full < self.geo.c {
-            self.channels::<V, K, false>(g.add(full), x.add(full), tap, full, self.geo.c - full);
+        for c in (0..full).step_by(V::LANES) {
+            self.channels::<V, R, K, true>(g.add(c), x.map(|x| x.wrapping_add(c)), tap, c, V::LANES);
+        }
+        if full < geo.c {
+            let x = x.map(|x| x.wrapping_add(full));
+            self.channels::<V, R, K, false>(g.add(full), x, tap, full, geo.c - full);
         }
         K
     }
 
     #[inline(always)]
-    unsafe fn channels<V: Vector<Elem = f32>, const K: usize, const FULL: bool>(
+    unsafe fn channels<V: Vector<Elem = f32>, const R: usize, const K: usize, const FULL: bool>(
         &self,
         g: *const f32,
-        x: *const f32,
+        x: [*const f32; R],
         tap: usize,
         c: usize,
         lanes: usize,
@@ -122,35 +143,55 @@ impl Part<'_> {
         let mask = V::mask(0, lanes);
         let step = geo.spec.stride[1];
         let own = &self.taps[tap..tap + K];
-        let inside = |t: usize| valid_range(geo.ow, geo.w, step, own[t][1]);
+        let inside = |k: usize| valid_range(geo.ow, geo.w, step, own[k][1]);
         // Steps ascend: all taps are inside from the first one's start to the last one's end.
         let end = inside(K - 1).end;
         let middle = inside(0).start.min(end)..end;
-        let mut acc = [V::splat(0.0); K];
-        let mut at = [std::ptr::null::<f32>(); K];
-        for k in 0..K {
-            at[k] = x.wrapping_offset(own[k][1] * geo.c as isize);
-        }
+        let left = own[0][1] * geo.c as isize;
+        let dilation = geo.spec.dilation[1] * geo.c;
+        let mut acc = [[V::splat(0.0); K]; R];
         for pixel in middle.clone() {
             let v = load::<V, FULL>(g.add(pixel * geo.c), mask);
+            let at = left + (pixel * step * geo.c) as isize;
+            for r in 0..R {
+                let x = x[r].wrapping_offset(at);
+                for k in 0..K {
+                    acc[r][k] = v.mul_add(load::<V, FULL>(x.wrapping_add(k * dilation), mask), acc[r][k]);
+                }
+            }
+        }
+        for r in 0..R {
             for k in 0..K {
-                let x = load::<V, FULL>(at[k].wrapping_add(pixel * step * geo.c), mask);
-                acc[k] = v.mul_add(x, acc[k]);
+                self.finish::<V, FULL>(g, x[r], acc[r][k], tap + r * geo.kw + k, c, mask, middle.clone());
             }
         }
-        for k in 0..K {
-            // The pixels that only some taps meet.
-            let mut sum = acc[k];
-            let inside = inside(k);
-            for pixel in
-                (inside.start..middle.start.min(inside.end)).chain(middle.end.max(inside.start)..inside.end)
-            {
-                let v = load::<V, FULL>(g.add(pixel * geo.c), mask);
-                sum = v.mul_add(load::<V, FULL>(at[k].wrapping_add(pixel * step * geo.c), mask), sum);
-            }
-            let to = self.sums.add((tap + k) * geo.c + c);
-            let sum = sum.add(load::<V, FULL>(to, mask));
-            if FULL { sum.store(to) } else { sum.store_lanes(mask, to) }
+    }
+
+    /// Adds the pixels that only some taps meet, and the sum to the others'.
+    #[inline(always)]
+    unsafe fn finish<V: Vector<Elem = f32>, const FULL: bool>(
+        &self,
+        g: *const f32,
+        x: *const f32,
+        mut sum: V,
+        tap: usize,
+        c: usize,
+        mask: V::Mask,
+        middle: Range<usize>,
+    ) {
+        let geo = self.geo;
+        let step = geo.spec.stride[1];
+        let left = self.taps[tap][1];
+        let inside = valid_range(geo.ow, geo.w, step, left);
+        for pixel in
+            (inside.start..middle.start.min(inside.end)).chain(middle.end.max(inside.start)..inside.end)
+        {
+            let at = ((pixel * step) as isize + left) * geo.c as isize;
+            let v = load::<V, FULL>(g.add(pixel * geo.c), mask);
+            sum = v.mul_add(load::<V, FULL>(x.wrapping_offset(at), mask), sum);
         }
+        let to = self.sums.add(tap * geo.c + c);
+        let sum = sum.add(load::<V, FULL>(to, mask));
+        if FULL { sum.store(to) } else { sum.store_lanes(mask, to) }
     }
 }

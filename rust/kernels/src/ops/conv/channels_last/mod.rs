@@ -8,6 +8,7 @@ mod micro;
 mod outer;
 mod pointers;
 mod rows;
+mod spread;
 mod weights;
 
 use self::rows::Order;
@@ -26,6 +27,9 @@ fn is_thin(geo: &Geometry) -> bool {
 }
 
 const THIN: usize = 16;
+
+/// Input channels up to which a tap's columns waste more than adding the products afterwards.
+const SPREAD: usize = 8;
 
 /// # Safety
 /// The pointers are the contiguous channels-last tensors of `geo`, and its weight; `bias`, if any,
@@ -73,6 +77,9 @@ pub(super) unsafe fn input_grad(
 ) -> Result<()> {
     match geo.input_grad_geometry() {
         _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w, dx),
+        _ if geo.cg <= SPREAD && geo.kh * geo.kw > 1 && geo.spec.groups == 1 && geo.spec.dilation[1] == 1 => {
+            spread::input_grad(op, geo, g, w, dx)
+        }
         Some(back) if is_thin(&back) => {
             rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), None, dx)
         }

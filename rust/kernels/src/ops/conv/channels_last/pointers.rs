@@ -10,7 +10,7 @@ use super::micro::Product;
 use super::weights::{Columns, Panels, Place, pack};
 use crate::error::Result;
 use crate::memory;
-use crate::parallel::{SendPtr, for_each};
+use crate::parallel::for_each;
 use crate::simd::vector::{Kernel, Vector, run};
 use std::ops::Range;
 

@@ -1,6 +1,7 @@
 //! Convolution of float32 pictures in channels-last order: `[batch, height, width, channels]`.
 //! Weights are `[out, in / groups, height, width]` as everywhere.
 
+mod chunks;
 mod depthwise;
 mod depthwise_weight;
 mod lattice;

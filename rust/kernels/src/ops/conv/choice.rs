@@ -5,6 +5,7 @@ use super::geometry::Geometry;
 use super::{channels_last, winograd};
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::tensor::Tensor;
 use std::sync::OnceLock;
 
 /// The ways to compute a convolution; one file or folder each.
@@ -122,12 +123,18 @@ const IMPLICIT_ROWS: usize = 3;
 const IMPLICIT_PIXELS: usize = 24;
 
 /// `(operation, sizes, x, w, bias, out)`, all but the weight and the bias as rows of channels.
-type Forward =
+pub(super) type Forward =
     unsafe fn(&'static str, &Geometry, *const f32, *const f32, Option<*const f32>, *mut f32) -> Result<()>;
 /// `(operation, sizes, g, w, dx)` or `(operation, sizes, g, x, dw)`.
-type Gradient = unsafe fn(&'static str, &Geometry, *const f32, *const f32, *mut f32) -> Result<()>;
+pub(super) type Gradient = unsafe fn(&'static str, &Geometry, *const f32, *const f32, *mut f32) -> Result<()>;
 
 impl Algorithm {
+    /// Whether an input that is in plain order is read as it is: the pictures that come from outside.
+    /// The products and their order are the same.
+    pub fn reads_plain(self, g: &Geometry, x: &Tensor) -> bool {
+        self == Algorithm::ChannelsLast && channels_last::reads_plain(g) && x.channels_last().is_none()
+    }
+
     /// The kernels that work with the channels last; none for the others.
     pub fn forward_of_rows(self) -> Option<Forward> {
         match self {

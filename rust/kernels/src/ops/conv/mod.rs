@@ -20,6 +20,7 @@ pub use choice::request_error;
 pub use geometry::ConvSpec;
 
 pub(crate) use self::choice::{Algorithm, Pass, choose};
+use self::choice::{Forward, Gradient};
 use self::geometry::Geometry;
 use self::implicit_gemm::Weights;
 use crate::error::{Error, Result};
@@ -118,10 +119,13 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
     let algorithm = choose(&geo, Pass::Forward, x.dtype());
     if let Some(kernel) = algorithm.forward_of_rows() {
         let out = Tensor::empty_rows(OP, &geo.output(), x.dtype())?;
-        let rows = x.to_channels_last(OP)?;
+        let (kernel, x) = match algorithm.reads_plain(&geo, &x) {
+            true => (channels_last::forward_of_plain as Forward, x),
+            false => (kernel, x.to_channels_last(OP)?),
+        };
         let bias = bias.as_ref().map(|b| b.ptr::<f32>().cast_const());
-        // SAFETY: float32 rows and a contiguous weight of the geometry's sizes.
-        unsafe { kernel(OP, &geo, rows.ptr(), w.ptr(), bias, out.ptr())? };
+        // SAFETY: float32 pictures in the kernel's order, a contiguous weight, of the geometry's sizes.
+        unsafe { kernel(OP, &geo, x.ptr(), w.ptr(), bias, out.ptr())? };
         return Ok(Tensor::from_channels_last(out, &geo.output()));
     }
     for_float_types!(OP, x.dtype(), T => {
@@ -210,8 +214,12 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
     let dw = Tensor::empty(OP, weight_shape, g.dtype())?;
     let algorithm = choose(&geo, Pass::WeightGrad, g.dtype());
     if let Some(kernel) = algorithm.weight_grad_of_rows() {
-        let (g, x) = (g.to_channels_last(OP)?, x.to_channels_last(OP)?);
-        // SAFETY: float32 rows and a contiguous result of the geometry's sizes.
+        let (kernel, x) = match algorithm.reads_plain(&geo, &x) {
+            true => (channels_last::weight_grad_of_plain as Gradient, x),
+            false => (kernel, x.to_channels_last(OP)?),
+        };
+        let g = g.to_channels_last(OP)?;
+        // SAFETY: float32 pictures in the kernel's order and a contiguous result, of the geometry's sizes.
         unsafe { kernel(OP, &geo, g.ptr(), x.ptr(), dw.ptr())? };
         return Ok(dw);
     }

@@ -30,20 +30,22 @@ pub(super) unsafe fn weight_grad(
     let parts = (geo.work() / WORK).clamp(1, PARTS).min(rows);
     let parts = even_blocks(rows, rows.div_ceil(parts));
     let size = taps.len() * geo.c;
-    let sums = memory::allocate(op, parts.len() * size * size_of::<f32>())?;
-    let to = SendPtr(sums.as_ptr().cast::<f32>());
+    let space = memory::allocate(op, parts.len() * size * size_of::<f32>())?;
+    let to = SendPtr(space.as_ptr().cast::<f32>());
     let (g, x) = (SendPtr(g.cast_mut()), SendPtr(x.cast_mut()));
     for_each(parts.len(), |part| {
         let sums = to.get().add(part * size);
         std::ptr::write_bytes(sums, 0, size);
         run(Part { geo, taps, g: g.get(), x: x.get(), rows: parts[part].clone(), sums });
     });
-    for (c, tap) in (0..geo.c).flat_map(|c| (0..taps.len()).map(move |tap| (c, tap))) {
-        let mut sum = 0.0;
-        for part in 0..parts.len() {
-            sum += *to.get().add(part * size + tap * geo.c + c);
+    let sums = to.get();
+    for part in 1..parts.len() {
+        for i in 0..size {
+            *sums.add(i) += *sums.add(part * size + i);
         }
-        *dw.add(c * taps.len() + tap) = sum;
+    }
+    for (c, tap) in (0..geo.c).flat_map(|c| (0..taps.len()).map(move |tap| (c, tap))) {
+        *dw.add(c * taps.len() + tap) = *sums.add(tap * geo.c + c);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Convolution of float32 pictures in channels-last order: `[batch, height, width, channels]`.
 //! Weights are `[out, in / groups, height, width]` as everywhere.
 
+mod chunks;
 mod depthwise;
 mod depthwise_weight;
 mod lattice;
@@ -123,10 +124,40 @@ pub(super) fn reads_plain(geo: &Geometry) -> bool {
     is_thin(geo)
 }
 
-/// Whether these kernels are faster than those of the plain order.
+/// Whether these kernels are faster than those of the plain order. Each line was measured on one
+/// thread with AVX-512; times in milliseconds, these kernels' before the others'.
 pub(super) fn suits(geo: &Geometry, pass: Pass) -> bool {
-    let _ = pass;
-    geo.cg >= 16 && geo.og >= 16
+    let Geometry { cg, og, .. } = *geo;
+    // Columns that fill four fifths of their vectors.
+    let full = |columns: usize| columns * 5 >= columns.next_multiple_of(16) * 4;
+    let products = cg * geo.kh * geo.kw;
+    if is_depthwise(geo) {
+        // 128 3x3 at 28x28: 0.22 / 0.34, 0.20 / 0.34, 0.23 / 0.41.
+        return true;
+    }
+    if geo.spec.groups > 1 && (cg < 16 || og < 16) {
+        // 32 groups of 4 channels: 0.19 / 0.17, 0.19 / 0.18, 0.39 / 0.26.
+        return false;
+    }
+    match pass {
+        // 48 to 12 3x3: 2.8 / 5.5; 192 to 16 1x1: 0.04 / 0.04; 32 to 2 1x1: 0.32 / 0.09.
+        Pass::Forward if cg >= 32 => og >= 8,
+        // 3 to 64 7x7: 4.3 / 12; 3 to 64 3x3: 2.4 / 5.7; 16 to 32 3x3 in steps of 2: 0.9 / 2.4;
+        // 16 to 16 3x3: 2.0 / 1.8; 20 to 50 5x5: 1.2 / 1.0; 1 to 32 3x3: 0.33 / 0.31.
+        Pass::Forward => og >= 32 && full(og) && products >= 27,
+        // 48 to 12 3x3: 1.7 / 4.7; 32 to 2 1x1: 0.21 / 0.15.
+        Pass::InputGrad if cg >= 32 => og >= 8,
+        // 16 to 32 3x3 in steps of 2: 1.1 / 1.3; 16 to 16 3x3: 2.0 / 1.8; 20 to 50 5x5: 2.2 / 2.0.
+        Pass::InputGrad if cg > SPREAD => og >= 32 && full(cg),
+        // 3 to 64 3x3: 3.1 / 7.4; 3 to 16 3x3: 0.73 / 0.90; 6 to 16 5x5: 0.27 / 0.63;
+        // 1 to 20 5x5: 0.53 / 0.39; 1 to 32 3x3: 0.37 / 0.17.
+        Pass::InputGrad => og >= 16 && products >= 27,
+        // 16 to 16 3x3: 2.0 / 3.1; 20 to 50 5x5: 1.15 / 1.28; 32 to 2 1x1: 0.21 / 0.75.
+        Pass::WeightGrad if cg >= 16 => true,
+        // 3 to 64 7x7: 5.2 / 7.6; 6 to 16 5x5: 0.21 / 0.29; 3 to 6 5x5: 0.75 / 0.62;
+        // 3 to 64 3x3 at 224x224: 4.2 / 2.8; 1 to 20 5x5: 0.39 / 0.30.
+        Pass::WeightGrad => og >= 16 && products > 27,
+    }
 }
 
 #[cfg(test)]

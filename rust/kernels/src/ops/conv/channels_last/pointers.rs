@@ -7,7 +7,7 @@ use super::super::panel::{even_blocks, tile_size};
 use super::super::{Failure, Geometry};
 use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use super::micro::Product;
-use super::weights::{Columns, Panels, Place, pack};
+use super::weights::{Columns, Panels, Place, pack, pad_bias};
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::for_each;
@@ -133,23 +133,6 @@ unsafe fn zeros(op: &'static str, channels: usize) -> Result<memory::Block> {
     let zeros = memory::allocate(op, channels * size_of::<f32>())?;
     std::ptr::write_bytes(zeros.as_ptr(), 0, channels * size_of::<f32>());
     Ok(zeros)
-}
-
-/// The bias with every group padded to whole panels.
-pub(super) unsafe fn pad_bias(
-    op: &'static str,
-    groups: usize,
-    panels: Panels,
-    bias: *const f32,
-) -> Result<memory::Block> {
-    let (og, padded) = (panels.columns, panels.padded());
-    let space = memory::allocate(op, groups * padded * size_of::<f32>())?;
-    let to = space.as_ptr().cast::<f32>();
-    std::ptr::write_bytes(to, 0, groups * padded);
-    for group in 0..groups {
-        std::ptr::copy_nonoverlapping(bias.add(group * og), to.add(group * padded), og);
-    }
-    Ok(space)
 }
 
 impl Plan<'_> {

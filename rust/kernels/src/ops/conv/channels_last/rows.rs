@@ -3,7 +3,7 @@
 
 use super::super::Geometry;
 use super::lattice::{Lattice, Picture};
-use super::weights::{Columns, Panels, Place, pack};
+use super::weights::{Columns, Panels, Place, pack, pad_bias};
 use super::{outer, pointers};
 use crate::error::Result;
 use crate::memory::{self, Block};
@@ -65,7 +65,7 @@ pub(super) unsafe fn forward(
     let packed = pack(op, &rows, Columns::Outputs, &places, to)?;
     let panels = Panels::new(geo.o);
     let bias = match bias {
-        Some(bias) => Some(pointers::pad_bias(op, 1, panels, bias)?),
+        Some(bias) => Some(pad_bias(op, 1, panels, bias)?),
         None => None,
     };
     pointers::Plan {

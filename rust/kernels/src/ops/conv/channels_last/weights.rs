@@ -149,3 +149,20 @@ impl Kernel<f32> for Piece<'_> {
         }
     }
 }
+
+/// The bias with every group padded to whole panels.
+pub(super) unsafe fn pad_bias(
+    op: &'static str,
+    groups: usize,
+    panels: Panels,
+    bias: *const f32,
+) -> Result<Block> {
+    let (og, padded) = (panels.columns, panels.padded());
+    let space = memory::allocate(op, groups * padded * size_of::<f32>())?;
+    let to = space.as_ptr().cast::<f32>();
+    std::ptr::write_bytes(to, 0, groups * padded);
+    for group in 0..groups {
+        std::ptr::copy_nonoverlapping(bias.add(group * og), to.add(group * padded), og);
+    }
+    Ok(space)
+}

@@ -42,6 +42,18 @@ pub trait Vector: Copy {
     unsafe fn store_lanes(self, mask: Self::Mask, p: *mut Self::Elem);
     /// The sum of the lanes, as a balanced tree.
     unsafe fn sum(self) -> Self::Elem;
+    /// Four columns of a matrix with `LANES` rows that are `step` apart: lane `i` of vector `j` is
+    /// `from[i * step + j]`.
+    #[inline(always)]
+    unsafe fn columns(from: *const Self::Elem, step: usize) -> [Self; 4] {
+        let mut lanes = [[Self::Elem::default(); 16]; 4];
+        for (j, column) in lanes.iter_mut().enumerate() {
+            for (i, lane) in column[..Self::LANES].iter_mut().enumerate() {
+                *lane = *from.add(i * step + j);
+            }
+        }
+        lanes.map(|column| Self::load(column.as_ptr()))
+    }
 }
 
 /// A computation written once for all levels. `run` must be `#[inline(always)]`.
@@ -151,7 +163,7 @@ mod x86 {
 
     macro_rules! avx512 {
         ($t:ty, $v:ty, $mask:ty, $lanes:expr, $set1:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
-         $mload:ident, $mstore:ident, $sum:ident) => {
+         $mload:ident, $mstore:ident, $sum:ident, { $($columns:item)? }) => {
             impl Vector for $v {
                 type Elem = $t;
                 type Mask = $mask;
@@ -193,6 +205,7 @@ mod x86 {
                 unsafe fn sum(self) -> $t {
                     $sum(self)
                 }
+                $($columns)?
             }
         };
     }
@@ -208,7 +221,29 @@ mod x86 {
         _mm512_fmadd_ps,
         _mm512_mask_loadu_ps,
         _mm512_mask_storeu_ps,
-        _mm512_reduce_add_ps
+        _mm512_reduce_add_ps,
+        {
+            // Rows that are four apart meet in one register by loads, which leaves eight shuffles.
+            #[inline(always)]
+            unsafe fn columns(from: *const f32, step: usize) -> [Self; 4] {
+                let quarter = |row: usize| _mm_loadu_ps(from.add(row * step));
+                let rows = |row: usize| {
+                    let v = _mm512_castps128_ps512(quarter(row));
+                    let v = _mm512_insertf32x4::<1>(v, quarter(row + 4));
+                    let v = _mm512_insertf32x4::<2>(v, quarter(row + 8));
+                    _mm512_insertf32x4::<3>(v, quarter(row + 12))
+                };
+                let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
+                let (a, b) = (_mm512_unpacklo_ps(r0, r1), _mm512_unpackhi_ps(r0, r1));
+                let (c, d) = (_mm512_unpacklo_ps(r2, r3), _mm512_unpackhi_ps(r2, r3));
+                [
+                    _mm512_shuffle_ps::<0x44>(a, c),
+                    _mm512_shuffle_ps::<0xEE>(a, c),
+                    _mm512_shuffle_ps::<0x44>(b, d),
+                    _mm512_shuffle_ps::<0xEE>(b, d),
+                ]
+            }
+        }
     );
     avx512!(
         f64,
@@ -222,12 +257,13 @@ mod x86 {
         _mm512_fmadd_pd,
         _mm512_mask_loadu_pd,
         _mm512_mask_storeu_pd,
-        _mm512_reduce_add_pd
+        _mm512_reduce_add_pd,
+        {}
     );
 
     macro_rules! avx2 {
         ($t:ty, $v:ty, $lanes:expr, $int:ty, $set1:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
-         $mload:ident, $mstore:ident, $blend:ident, $cast:ident) => {
+         $mload:ident, $mstore:ident, $blend:ident, $cast:ident, { $($columns:item)? }) => {
             impl Vector for $v {
                 type Elem = $t;
                 type Mask = __m256i;
@@ -282,6 +318,7 @@ mod x86 {
                     }
                     lanes[0]
                 }
+                $($columns)?
             }
         };
     }
@@ -298,7 +335,23 @@ mod x86 {
         _mm256_maskload_ps,
         _mm256_maskstore_ps,
         _mm256_blendv_ps,
-        _mm256_castsi256_ps
+        _mm256_castsi256_ps,
+        {
+            #[inline(always)]
+            unsafe fn columns(from: *const f32, step: usize) -> [Self; 4] {
+                let half = |row: usize| _mm_loadu_ps(from.add(row * step));
+                let rows = |row| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(half(row)), half(row + 4));
+                let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
+                let (a, b) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+                let (c, d) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+                [
+                    _mm256_shuffle_ps::<0x44>(a, c),
+                    _mm256_shuffle_ps::<0xEE>(a, c),
+                    _mm256_shuffle_ps::<0x44>(b, d),
+                    _mm256_shuffle_ps::<0xEE>(b, d),
+                ]
+            }
+        }
     );
     avx2!(
         f64,
@@ -313,6 +366,7 @@ mod x86 {
         _mm256_maskload_pd,
         _mm256_maskstore_pd,
         _mm256_blendv_pd,
-        _mm256_castsi256_pd
+        _mm256_castsi256_pd,
+        {}
     );
 }

@@ -12,6 +12,7 @@ mod panel;
 mod patches;
 mod scatter;
 mod source;
+mod winograd;
 
 pub use geometry::ConvSpec;
 

@@ -100,7 +100,7 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
     unsafe fn blocked(&self) -> Result<()> {
         let (c, lanes) = (self.geo.c, self.lanes);
         let width = 2 * lanes;
-        let u_step = c * width;
+        let u_step = apart(c * width);
         let failure = Failure::default();
         let weights = memory::allocate(self.op, self.panels * Self::POINTS * u_step * size_of::<f32>())?;
         let u = SendPtr(weights.as_ptr().cast::<f32>());
@@ -112,12 +112,14 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
             let to = u.get().add(panel * Self::POINTS * u_step + channels.start * width);
             self.pack(panel, channels, to, u_step, space.as_ptr().cast());
         });
-        let a_block = Self::POINTS * self.blocks * lanes;
-        let (count, size) = cut(self.tiles, BLOCK / size_of::<f32>() / a_block);
+        let tile = Self::POINTS * self.blocks * lanes;
+        let (count, size) = cut(self.tiles, BLOCK / size_of::<f32>() / tile);
+        let v_step = apart(self.blocks * size * lanes);
+        let m_step = apart(size * width);
         let tasks = count.min(TASKS);
         for_each(tasks, |task| {
-            let v_size = a_block * size;
-            let Some(space) = failure.allocate::<f32>(self.op, v_size + Self::POINTS * size * width) else {
+            let v_size = Self::POINTS * v_step;
+            let Some(space) = failure.allocate::<f32>(self.op, v_size + Self::POINTS * m_step) else {
                 return;
             };
             let v = space.as_ptr().cast::<f32>();
@@ -132,26 +134,27 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
                     blocks: self.blocks,
                     to: v,
                     room: size,
+                    step: v_step,
                 });
                 for panel in 0..self.panels {
                     run(Product {
                         points: Self::POINTS,
                         a: v,
-                        a_step: self.blocks * size * lanes,
+                        a_step: v_step,
                         a_block: size * lanes,
                         tiles: tiles.len(),
                         k: c,
                         b: u.get().add(panel * Self::POINTS * u_step),
                         b_step: u_step,
                         c: products,
-                        c_step: size * width,
+                        c_step: m_step,
                         add: false,
                     });
                     run(Scatter::<M, R, A> {
                         pictures: &self.output,
                         tiles: tiles.clone(),
                         from: products,
-                        step: size * width,
+                        step: m_step,
                         channel: panel * width,
                         bias: self.bias,
                         out: self.out,
@@ -168,7 +171,7 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
         let (c, lanes) = (self.geo.c, self.lanes);
         let width = 2 * lanes;
         let size = self.tiles.div_ceil(self.tiles.div_ceil(FUSED_TILES));
-        let v_step = self.blocks * size * lanes;
+        let v_step = apart(self.blocks * size * lanes);
         let gathered = memory::allocate(self.op, Self::POINTS * v_step * size_of::<f32>())?;
         let v = SendPtr(gathered.as_ptr().cast::<f32>());
         let failure = Failure::default();
@@ -185,12 +188,14 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
                     blocks,
                     to,
                     room: size,
+                    step: v_step,
                 });
             });
             for_each(self.panels, |panel| {
-                let u_step = FUSED_CHANNELS * width;
+                let u_step = apart(FUSED_CHANNELS * width);
                 let (u_size, turned) = (Self::POINTS * u_step, space(R, lanes));
-                let len = u_size + turned + Self::POINTS * size * width;
+                let m_step = apart(size * width);
+                let len = u_size + turned + Self::POINTS * m_step;
                 let Some(space) = failure.allocate::<f32>(self.op, len) else { return };
                 let u = space.as_ptr().cast::<f32>();
                 let (space, products) = (u.add(u_size), u.add(u_size + turned));
@@ -208,7 +213,7 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
                         b: u,
                         b_step: u_step,
                         c: products,
-                        c_step: size * width,
+                        c_step: m_step,
                         add: first > 0,
                     });
                 }
@@ -216,7 +221,7 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
                     pictures: &self.output,
                     tiles: start..end,
                     from: products,
-                    step: size * width,
+                    step: m_step,
                     channel: panel * width,
                     bias: self.bias,
                     out: self.out,
@@ -225,6 +230,13 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
         }
         failure.check()
     }
+}
+
+/// Rounds the floats from one point to the next so that the points' lines fall into different sets
+/// of the first-level cache: a transform writes one line of each.
+pub(super) fn apart(floats: usize) -> usize {
+    const LINE: usize = 16;
+    (floats.div_ceil(LINE) | 1) * LINE
 }
 
 /// Cuts tiles into an even number of blocks of about `most`: `(count, size)`.

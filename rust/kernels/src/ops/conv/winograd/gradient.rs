@@ -1,6 +1,6 @@
 //! The weight's gradient: `G' (sum over tiles of (B' d B) * (A y A')) G`.
 
-use super::forward::{for_tiles, pictures};
+use super::forward::{apart, for_tiles, pictures};
 use super::product::{Outer, lanes};
 use super::tiles::{Gather, Side};
 use super::weights::{Panel, Unpack, space};
@@ -11,7 +11,7 @@ use crate::parallel::{SendPtr, for_each};
 use crate::simd::vector::run;
 
 /// Bytes of transformed tiles of both sides that are formed before they are multiplied.
-const TILES: usize = 12 << 20;
+const TILES: usize = 2 << 20;
 /// Bytes of sums from which they are cut by channels, so that each task's stay in its cache and are
 /// transformed there. Smaller ones are cut by points, where each task reads its own tiles only.
 const SPLIT: usize = 4 << 20;
@@ -36,8 +36,8 @@ pub(super) unsafe fn weight_grad<const M: usize, const R: usize, const A: usize>
     let channels = blocks * lanes;
     let tile_bytes = points * (channels + panels * width) * size_of::<f32>();
     let size = tiles.div_ceil(tiles.div_ceil((TILES / tile_bytes).max(64)));
-    let v_step = channels * size;
-    let m_step = panels * width * size;
+    let v_step = apart(channels * size);
+    let m_step = apart(panels * width * size);
     let gathered = memory::allocate(op, points * (v_step + m_step) * size_of::<f32>())?;
     let v = SendPtr(gathered.as_ptr().cast::<f32>());
     let m = SendPtr(v.get().add(points * v_step));
@@ -49,7 +49,7 @@ pub(super) unsafe fn weight_grad<const M: usize, const R: usize, const A: usize>
     let group = if split { points } else { points / 8 };
     let groups = points.div_ceil(group);
     // `[panel][chunk][point][channel][two vectors]`
-    let u_step = chunk * width;
+    let u_step = apart(chunk * width);
     let u_size = points * u_step;
     let own = split && size == tiles;
     let sums = memory::allocate(op, if own { 1 } else { panels * chunks * u_size * size_of::<f32>() })?;
@@ -75,10 +75,20 @@ pub(super) unsafe fn weight_grad<const M: usize, const R: usize, const A: usize>
                 blocks,
                 to,
                 room: size,
+                step: v_step,
             });
             let (pictures, side, to) = (&output, Side::OutputGrad, m.get().add(at));
             let blocks = 2 * panels;
-            run(Gather::<M, R, A> { pictures, side, tiles, x: g.get(), blocks, to, room: size });
+            run(Gather::<M, R, A> {
+                pictures,
+                side,
+                tiles,
+                x: g.get(),
+                blocks,
+                to,
+                room: size,
+                step: m_step,
+            });
         });
         let multiply = |group_index: usize, panel: usize, chunk_index: usize, u: *mut f32| {
             let first = group_index * group;

@@ -13,6 +13,31 @@ use crate::simd::vector::Vector;
 #[derive(Clone, Copy)]
 pub(super) struct Scheme<const M: usize, const R: usize, const A: usize>;
 
+/// A transform of one row or column, from `n` vectors to `a`.
+pub(super) trait Line<const N: usize, const A: usize> {
+    unsafe fn transform<V: Vector<Elem = f32>>(d: [V; N]) -> [V; A];
+}
+
+/// `B' d`
+pub(super) struct Input<const M: usize, const R: usize>;
+
+impl<const M: usize, const R: usize, const A: usize> Line<A, A> for Input<M, R> {
+    #[inline(always)]
+    unsafe fn transform<V: Vector<Elem = f32>>(d: [V; A]) -> [V; A] {
+        Scheme::<M, R, A>::input(d)
+    }
+}
+
+/// `A y`
+pub(super) struct OutputGrad<const R: usize>;
+
+impl<const M: usize, const R: usize, const A: usize> Line<M, A> for OutputGrad<R> {
+    #[inline(always)]
+    unsafe fn transform<V: Vector<Elem = f32>>(y: [V; M]) -> [V; A] {
+        Scheme::<M, R, A>::values(y, false)
+    }
+}
+
 /// At most this many pairs of points.
 const PAIRS: usize = 2;
 

@@ -77,9 +77,9 @@ impl Product {
             let n = left.min(V::LANES);
             for i in 0..n {
                 let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
-                for (row, acc) in acc.iter_mut().enumerate() {
+                for row in 0..ROWS {
                     let v = V::splat(*a.add(row * V::LANES + i));
-                    *acc = [v.mul_add(b0, acc[0]), v.mul_add(b1, acc[1])];
+                    acc[row] = [v.mul_add(b0, acc[row][0]), v.mul_add(b1, acc[row][1])];
                 }
                 b = b.add(2 * V::LANES);
             }
@@ -92,9 +92,9 @@ impl Product {
 
 #[inline(always)]
 unsafe fn write<V: Vector<Elem = f32>, const ROWS: usize>(acc: [[V; 2]; ROWS], c: *mut f32, add: bool) {
-    for (row, acc) in acc.into_iter().enumerate() {
-        for (half, v) in acc.into_iter().enumerate() {
-            let at = c.add((2 * row + half) * V::LANES);
+    for row in 0..ROWS {
+        for half in 0..2 {
+            let (v, at) = (acc[row][half], c.add((2 * row + half) * V::LANES));
             if add { v.add(V::load(at)) } else { v }.store(at);
         }
     }
@@ -154,9 +154,9 @@ impl Outer {
             for t in 0..self.tiles {
                 let at = t * V::LANES;
                 let (b0, b1) = (V::load(b.add(at)), V::load(right.add(at)));
-                for (row, acc) in acc.iter_mut().enumerate() {
+                for row in 0..ROWS {
                     let v = V::splat(*a.add(at + row));
-                    *acc = [v.mul_add(b0, acc[0]), v.mul_add(b1, acc[1])];
+                    acc[row] = [v.mul_add(b0, acc[row][0]), v.mul_add(b1, acc[row][1])];
                 }
             }
             write(acc, c.add(row * 2 * V::LANES), self.add);

@@ -108,19 +108,10 @@ impl Case {
             ("weight grad", self.weight_grad(), dw, geo.n * geo.oh * geo.ow, form(geo)),
         ];
         for (pass, got, expected, products, form) in passes {
-            let bound = if form == Some(Form::F23) { 4e-6 } else { 1.6e-5 } * (products as f64).sqrt();
+            let bound = form.unwrap().bound() * (products as f64).sqrt();
             for (i, (&got, &e)) in got.iter().zip(&expected).enumerate() {
                 let error = (f64::from(got) - e).abs();
                 assert!(error <= bound, "{pass} {geo:?} [{i}]: got {got}, expected {e} within {bound}");
-            }
-            if std::env::var("SHOW").is_ok() {
-                let worst =
-                    got.iter().zip(&expected).map(|(&g, &e)| (f64::from(g) - e).abs()).fold(0.0, f64::max);
-                println!(
-                    "{form:?} {pass} {:?} {:.2e}",
-                    [geo.n, geo.c, geo.h, geo.w, geo.o],
-                    worst / (products as f64).sqrt()
-                );
             }
         }
     }
@@ -144,16 +135,18 @@ fn every_pass_agrees_with_sums_of_products_at_ragged_sizes() {
     Case::new([2, 7, 6, 5], 3, 3, [0, 1]).check();
 }
 
-/// Layers on both sides of each bound of the forms.
-fn layers() -> [Case; 7] {
+/// Layers on both sides of each bound: weights formed first or where they are used, one block of
+/// tiles or several.
+fn layers() -> [Case; 8] {
     [
-        Case::new([2, 64, 30, 30], 48, 3, [1, 1]),
-        Case::new([1, 128, 20, 22], 96, 3, [1, 1]),
-        Case::new([3, 272, 9, 9], 160, 3, [1, 1]),
-        Case::new([40, 144, 8, 8], 224, 3, [1, 1]),
+        Case::new([2, 64, 17, 30], 48, 3, [1, 1]),
+        Case::new([1, 128, 20, 12], 96, 3, [1, 1]),
+        Case::new([3, 272, 5, 6], 160, 3, [1, 1]),
+        Case::new([130, 144, 1, 3], 208, 3, [1, 1]),
+        Case::new([130, 260, 1, 1], 256, 3, [1, 1]),
         Case::new([5, 256, 2, 2], 300, 3, [1, 1]),
-        Case::new([2, 40, 27, 27], 72, 5, [2, 2]),
-        Case::new([12, 400, 4, 4], 330, 3, [1, 1]),
+        Case::new([2, 40, 14, 13], 72, 5, [2, 2]),
+        Case::new([3, 400, 4, 4], 330, 3, [1, 1]),
     ]
 }
 

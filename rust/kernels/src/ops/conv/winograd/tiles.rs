@@ -3,7 +3,7 @@
 //! A block holds tiles `[a * a points][channel block][tile][lane]`: one vector a channel block, so
 //! that the products read neighbours, whatever the number of channels.
 
-use super::points::Scheme;
+use super::points::{Input, Line, OutputGrad, Scheme};
 use crate::simd::vector::{Kernel, Vector};
 use std::ops::Range;
 
@@ -72,6 +72,8 @@ pub(super) struct Gather<'a, const M: usize, const R: usize, const A: usize> {
     /// The first of `tiles` in the block, and the tiles that the block has room for.
     pub to: *mut f32,
     pub room: usize,
+    /// From one point to the next.
+    pub step: usize,
 }
 
 impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Gather<'_, M, R, A> {
@@ -80,8 +82,8 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Gather<'_, 
     #[inline(always)]
     unsafe fn run<V: Vector<Elem = f32>>(self) {
         match self.side {
-            Side::Input => self.with::<V, A>(|d| Scheme::<M, R, A>::input(d)),
-            Side::OutputGrad => self.with::<V, M>(|y| Scheme::<M, R, A>::values(y, false)),
+            Side::Input => self.with::<V, Input<M, R>, A>(),
+            Side::OutputGrad => self.with::<V, OutputGrad<R>, M>(),
         }
     }
 }
@@ -89,10 +91,11 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Gather<'_, 
 impl<const M: usize, const R: usize, const A: usize> Gather<'_, M, R, A> {
     /// `N`: pixels a tile reads in each direction.
     #[inline(always)]
-    unsafe fn with<V: Vector<Elem = f32>, const N: usize>(&self, transform: impl Fn([V; N]) -> [V; A]) {
+    unsafe fn with<V: Vector<Elem = f32>, L: Line<N, A>, const N: usize>(&self) {
         let p = self.pictures;
         let zero = V::splat(0.0);
         let none = V::mask(0, 0);
+        let mut rows = [[zero; A]; N];
         for (i, tile) in self.tiles.clone().enumerate() {
             let corner = p.corner(tile, M);
             let (ys, xs) = (inside(corner.y, N, p.h), inside(corner.x, N, p.w));
@@ -101,36 +104,37 @@ impl<const M: usize, const R: usize, const A: usize> Gather<'_, M, R, A> {
             for block in 0..self.blocks {
                 let lanes = p.c.saturating_sub(block * V::LANES).min(V::LANES);
                 let from = base.wrapping_add(block * V::LANES);
-                let mut rows = [[zero; A]; N];
                 if whole && lanes == V::LANES {
-                    for (y, row) in rows.iter_mut().enumerate() {
+                    for y in 0..N {
                         let mut d = [zero; N];
-                        for (x, d) in d.iter_mut().enumerate() {
-                            *d = V::load(from.add((y * p.w + x) * p.c));
+                        for x in 0..N {
+                            d[x] = V::load(from.add((y * p.w + x) * p.c));
                         }
-                        *row = transform(d);
+                        rows[y] = L::transform(d);
                     }
                 } else {
                     let mask = V::mask(0, lanes);
                     let mut masks = [none; N];
                     masks[xs.clone()].fill(mask);
-                    for y in ys.clone() {
+                    for y in 0..N {
                         let mut d = [zero; N];
-                        for x in 0..N {
-                            d[x] = zero.load_lanes(masks[x], from.wrapping_add((y * p.w + x) * p.c));
+                        if ys.contains(&y) {
+                            for x in 0..N {
+                                d[x] = zero.load_lanes(masks[x], from.wrapping_add((y * p.w + x) * p.c));
+                            }
                         }
-                        rows[y] = transform(d);
+                        rows[y] = L::transform(d);
                     }
                 }
                 let to = self.to.add((block * self.room + i) * V::LANES);
-                let step = self.blocks * self.room * V::LANES;
                 for x in 0..A {
                     let mut column = [zero; N];
                     for y in 0..N {
                         column[y] = rows[y][x];
                     }
-                    for (y, v) in transform(column).into_iter().enumerate() {
-                        v.store(to.add((y * A + x) * step));
+                    let column = L::transform(column);
+                    for y in 0..A {
+                        column[y].store(to.add((y * A + x) * self.step));
                     }
                 }
             }
@@ -165,16 +169,19 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Scatter<'_,
                 break;
             }
             let mask = V::mask(0, lanes);
-            let bias = self.bias.map_or(zero, |bias| zero.load_lanes(mask, bias.add(channel)));
+            let bias = match self.bias {
+                Some(bias) => zero.load_lanes(mask, bias.add(channel)),
+                None => zero,
+            };
+            let mut rows = [[zero; M]; A];
             for (i, tile) in self.tiles.clone().enumerate() {
                 let from = self.from.add((2 * i + half) * V::LANES);
-                let mut rows = [[zero; M]; A];
-                for (y, row) in rows.iter_mut().enumerate() {
+                for y in 0..A {
                     let mut m = [zero; A];
-                    for (x, m) in m.iter_mut().enumerate() {
-                        *m = V::load(from.add((y * A + x) * self.step));
+                    for x in 0..A {
+                        m[x] = V::load(from.add((y * A + x) * self.step));
                     }
-                    *row = Scheme::<M, R, A>::sums(m, false);
+                    rows[y] = Scheme::<M, R, A>::sums(m, false);
                 }
                 let corner = p.corner(tile, M);
                 let to = self.out.offset(p.offset(&corner)).add(channel);

@@ -61,13 +61,13 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Pack<M, R, 
             for (c, half) in (0..n).flat_map(|c| [(c, 0), (c, 1)]) {
                 let from = space.add(c * taps * width + half * V::LANES);
                 let mut rows = [[V::splat(0.0); A]; R];
-                for (y, row) in rows.iter_mut().enumerate() {
+                for y in 0..R {
                     let mut g = [V::splat(0.0); R];
-                    for (x, g) in g.iter_mut().enumerate() {
+                    for x in 0..R {
                         let tap = if self.flipped { taps - 1 - (y * R + x) } else { y * R + x };
-                        *g = V::load(from.add(tap * width));
+                        g[x] = V::load(from.add(tap * width));
                     }
-                    *row = Scheme::<M, R, A>::values(g, true);
+                    rows[y] = Scheme::<M, R, A>::values(g, true);
                 }
                 let to = u.add((first + c - self.channels.start) * width + half * V::LANES);
                 for x in 0..A {
@@ -75,8 +75,9 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Pack<M, R, 
                     for y in 0..R {
                         column[y] = rows[y][x];
                     }
-                    for (y, v) in Scheme::<M, R, A>::values(column, true).into_iter().enumerate() {
-                        v.store(to.add((y * A + x) * u_step));
+                    let column = Scheme::<M, R, A>::values(column, true);
+                    for y in 0..A {
+                        column[y].store(to.add((y * A + x) * u_step));
                     }
                 }
             }
@@ -107,12 +108,12 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Unpack<M, R
             for (c, half) in (0..n).flat_map(|c| [(c, 0), (c, 1)]) {
                 let from = u.add((first + c - self.channels.start) * width + half * V::LANES);
                 let mut rows = [[V::splat(0.0); R]; A];
-                for (y, row) in rows.iter_mut().enumerate() {
+                for y in 0..A {
                     let mut u = [V::splat(0.0); A];
-                    for (x, u) in u.iter_mut().enumerate() {
-                        *u = V::load(from.add((y * A + x) * u_step));
+                    for x in 0..A {
+                        u[x] = V::load(from.add((y * A + x) * u_step));
                     }
-                    *row = Scheme::<M, R, A>::sums(u, true);
+                    rows[y] = Scheme::<M, R, A>::sums(u, true);
                 }
                 let to = space.add(c * taps * width + half * V::LANES);
                 for x in 0..R {
@@ -121,8 +122,8 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Unpack<M, R
                         column[y] = rows[y][x];
                     }
                     let taps: [V; R] = Scheme::<M, R, A>::sums(column, true);
-                    for (y, v) in taps.into_iter().enumerate() {
-                        v.store(to.add((y * R + x) * width));
+                    for y in 0..R {
+                        taps[y].store(to.add((y * R + x) * width));
                     }
                 }
             }
@@ -148,8 +149,8 @@ unsafe fn turn<V: Vector<Elem = f32>>(
         if row + V::LANES <= rows {
             while column + 4 <= columns {
                 let lines = V::columns(from.add(row * from_step + column), from_step);
-                for (j, line) in lines.into_iter().enumerate() {
-                    line.store(to.add((column + j) * to_step + row));
+                for j in 0..4 {
+                    lines[j].store(to.add((column + j) * to_step + row));
                 }
                 column += 4;
             }

@@ -42,6 +42,9 @@ pub trait Vector: Copy {
     unsafe fn store_lanes(self, mask: Self::Mask, p: *mut Self::Elem);
     /// The sum of the lanes, as a balanced tree.
     unsafe fn sum(self) -> Self::Elem;
+    /// Asks for a line that is read, or with `WRITE` overwritten, a little later. Any address will do.
+    #[inline(always)]
+    unsafe fn prefetch<const WRITE: bool>(_p: *const Self::Elem) {}
     /// Four columns of a matrix with `LANES` rows that are `step` apart: lane `i` of vector `j` is
     /// `from[i * step + j]`.
     #[inline(always)]
@@ -205,6 +208,14 @@ mod x86 {
                 unsafe fn sum(self) -> $t {
                     $sum(self)
                 }
+                #[inline(always)]
+                unsafe fn prefetch<const WRITE: bool>(p: *const $t) {
+                    if WRITE {
+                        _mm_prefetch::<_MM_HINT_ET0>(p.cast())
+                    } else {
+                        _mm_prefetch::<_MM_HINT_T0>(p.cast())
+                    }
+                }
                 $($columns)?
             }
         };
@@ -317,6 +328,14 @@ mod x86 {
                         width /= 2;
                     }
                     lanes[0]
+                }
+                #[inline(always)]
+                unsafe fn prefetch<const WRITE: bool>(p: *const $t) {
+                    if WRITE {
+                        _mm_prefetch::<_MM_HINT_ET0>(p.cast())
+                    } else {
+                        _mm_prefetch::<_MM_HINT_T0>(p.cast())
+                    }
                 }
                 $($columns)?
             }

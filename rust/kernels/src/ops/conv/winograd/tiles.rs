@@ -101,6 +101,7 @@ impl<const M: usize, const R: usize, const A: usize> Gather<'_, M, R, A> {
             let (ys, xs) = (inside(corner.y, N, p.h), inside(corner.x, N, p.w));
             let whole = ys.len() == N && xs.len() == N;
             let base = self.x.wrapping_offset(p.offset(&corner));
+            let next = self.x.wrapping_offset(p.offset(&p.corner(tile + 1, M)));
             for block in 0..self.blocks {
                 let lanes = p.c.saturating_sub(block * V::LANES).min(V::LANES);
                 let from = base.wrapping_add(block * V::LANES);
@@ -124,6 +125,13 @@ impl<const M: usize, const R: usize, const A: usize> Gather<'_, M, R, A> {
                             }
                         }
                         rows[y] = L::transform(d);
+                    }
+                }
+                // What the next tile reads and this one does not.
+                let ahead = next.wrapping_add(block * V::LANES);
+                for y in 0..N {
+                    for x in N - M..N {
+                        V::prefetch::<false>(ahead.wrapping_add((y * p.w + x) * p.c));
                     }
                 }
                 let to = self.to.add((block * self.room + i) * V::LANES);
@@ -162,19 +170,30 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Scatter<'_,
     unsafe fn run<V: Vector<Elem = f32>>(self) {
         let p = self.pictures;
         let zero = V::splat(0.0);
+        let mut masks = [V::mask(0, 0); 2];
+        let mut bias = [zero; 2];
         for half in 0..2 {
             let channel = self.channel + half * V::LANES;
-            let lanes = p.c.saturating_sub(channel).min(V::LANES);
-            if lanes == 0 {
-                break;
+            masks[half] = V::mask(0, p.c.saturating_sub(channel).min(V::LANES));
+            if let Some(values) = self.bias {
+                bias[half] = zero.load_lanes(masks[half], values.wrapping_add(channel));
             }
-            let mask = V::mask(0, lanes);
-            let bias = match self.bias {
-                Some(bias) => zero.load_lanes(mask, bias.add(channel)),
-                None => zero,
-            };
-            let mut rows = [[zero; M]; A];
-            for (i, tile) in self.tiles.clone().enumerate() {
+        }
+        let whole = self.channel + 2 * V::LANES <= p.c;
+        let mut rows = [[zero; M]; A];
+        for (i, tile) in self.tiles.clone().enumerate() {
+            let corner = p.corner(tile, M);
+            let (ys, xs) = (inside(corner.y, M, p.h), inside(corner.x, M, p.w));
+            let to = self.out.offset(p.offset(&corner)).add(self.channel);
+            let next = self.out.wrapping_offset(p.offset(&p.corner(tile + 1, M)));
+            for half in 0..2 {
+                let to = to.wrapping_add(half * V::LANES);
+                let ahead = next.wrapping_add(self.channel + half * V::LANES);
+                for y in 0..M {
+                    for x in 0..M {
+                        V::prefetch::<true>(ahead.wrapping_add((y * p.w + x) * p.c));
+                    }
+                }
                 let from = self.from.add((2 * i + half) * V::LANES);
                 for y in 0..A {
                     let mut m = [zero; A];
@@ -183,21 +202,18 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Scatter<'_,
                     }
                     rows[y] = Scheme::<M, R, A>::sums(m, false);
                 }
-                let corner = p.corner(tile, M);
-                let to = self.out.offset(p.offset(&corner)).add(channel);
-                let (ys, xs) = (inside(corner.y, M, p.h), inside(corner.x, M, p.w));
-                for x in xs {
+                for x in xs.clone() {
                     let mut column = [zero; A];
                     for y in 0..A {
                         column[y] = rows[y][x];
                     }
                     let values: [V; M] = Scheme::<M, R, A>::sums(column, false);
                     for y in ys.clone() {
-                        let (v, at) = (values[y].add(bias), to.add((y * p.w + x) * p.c));
-                        if lanes == V::LANES {
+                        let (v, at) = (values[y].add(bias[half]), to.wrapping_add((y * p.w + x) * p.c));
+                        if whole {
                             v.store(at);
                         } else {
-                            v.store_lanes(mask, at);
+                            v.store_lanes(masks[half], at);
                         }
                     }
                 }

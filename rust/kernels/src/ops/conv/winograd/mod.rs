@@ -3,9 +3,9 @@
 //! multiplications.
 //!
 //! Rounding: with inputs and weights of variance one, the largest error against float64 stays below
-//! the form's bound times the root of the number of products, which is the outputs' standard
-//! deviation (the direct sum's is about 5e-7). A value that is not finite reaches all outputs of the
-//! tiles that read it.
+//! 1.5e-6 for F(2, 3), 1.5e-5 for F(4, 3) and 3e-5 for F(2, 5), times the root of the number of
+//! products, which is the outputs' standard deviation (the direct sum's is about 5e-7). A value that
+//! is not finite reaches all outputs of the tiles that read it.
 
 mod forward;
 mod gradient;

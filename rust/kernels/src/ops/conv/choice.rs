@@ -74,7 +74,7 @@ pub(crate) fn choose(g: &Geometry, pass: Pass, dtype: DType) -> Algorithm {
         let wish = wish();
         let transformed = match wish {
             Wish::None => winograd::suits(g, pass),
-            Wish::Winograd => winograd::can(g),
+            Wish::Winograd => winograd::can(g, pass),
             Wish::Implicit | Wish::Direct => false,
         };
         if transformed {

@@ -10,8 +10,10 @@ use crate::parallel::{SendPtr, for_each};
 use crate::simd::vector::run;
 
 /// Bytes of transformed weights from which they are formed where they are used: they would not
-/// stay in the cache between blocks of tiles.
+/// stay in the cache between blocks of tiles. The second bound is for so few tiles that each panel
+/// of weights is used once.
 const FUSED_WEIGHTS: usize = 4 << 20;
+const FUSED_WEIGHTS_ONCE: usize = 1 << 20;
 /// Bytes of a block's transformed tiles: half of a second-level cache.
 const BLOCK: usize = 520 << 10;
 /// Tiles of a block in the fused form, and input channels whose weights are formed together.
@@ -76,7 +78,9 @@ pub(super) unsafe fn forward<const M: usize, const R: usize, const A: usize>(
         bias,
         out,
     };
-    if A * A * geo.c * geo.o * size_of::<f32>() >= FUSED_WEIGHTS { conv.fused() } else { conv.blocked() }
+    let bytes = A * A * geo.c * geo.o * size_of::<f32>();
+    let bound = if conv.tiles <= FUSED_TILES { FUSED_WEIGHTS_ONCE } else { FUSED_WEIGHTS };
+    if bytes >= bound { conv.fused() } else { conv.blocked() }
 }
 
 impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {

@@ -180,13 +180,14 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Scatter<'_,
             }
         }
         let whole = self.channel + 2 * V::LANES <= p.c;
+        let halves = if self.channel + V::LANES < p.c { 2 } else { 1 };
         let mut rows = [[zero; M]; A];
         for (i, tile) in self.tiles.clone().enumerate() {
             let corner = p.corner(tile, M);
             let (ys, xs) = (inside(corner.y, M, p.h), inside(corner.x, M, p.w));
             let to = self.out.offset(p.offset(&corner)).add(self.channel);
             let next = self.out.wrapping_offset(p.offset(&p.corner(tile + 1, M)));
-            for half in 0..2 {
+            for half in 0..halves {
                 let to = to.wrapping_add(half * V::LANES);
                 let ahead = next.wrapping_add(self.channel + half * V::LANES);
                 for y in 0..M {

@@ -58,7 +58,19 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Pack<M, R, 
                 let from = self.w.add((output * inputs + first) * taps);
                 turn::<V>(from, inputs * taps, panel, n * taps, space, width);
             }
+            let next = first + GROUP;
             for (c, half) in (0..n).flat_map(|c| [(c, 0), (c, 1)]) {
+                // A share of what the next group reads.
+                let line = c * 2 + half;
+                if self.flipped {
+                    let row = self.w.wrapping_add(((next + c) * outputs + output) * taps);
+                    ask::<V, false>(row.wrapping_add(half * V::LANES * taps), V::LANES * taps);
+                } else if line < panel {
+                    ask::<V, false>(
+                        self.w.wrapping_add(((output + line) * inputs + next) * taps),
+                        GROUP * taps,
+                    );
+                }
                 let from = space.add(c * taps * width + half * V::LANES);
                 let mut rows = [[V::splat(0.0); A]; R];
                 for y in 0..R {
@@ -106,6 +118,11 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Unpack<M, R
         while first < self.channels.end {
             let n = (self.channels.end - first).min(GROUP);
             for (c, half) in (0..n).flat_map(|c| [(c, 0), (c, 1)]) {
+                // A share of what this group writes.
+                let line = c * 2 + half;
+                if line < panel {
+                    ask::<V, true>(self.dw.wrapping_add(((output + line) * inputs + first) * taps), n * taps);
+                }
                 let from = u.add((first + c - self.channels.start) * width + half * V::LANES);
                 let mut rows = [[V::splat(0.0); R]; A];
                 for y in 0..A {
@@ -131,6 +148,14 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Unpack<M, R
             turn::<V>(space, width, n * taps, panel, to, inputs * taps);
             first += n;
         }
+    }
+}
+
+/// Asks for the lines of some floats.
+#[inline(always)]
+unsafe fn ask<V: Vector<Elem = f32>, const WRITE: bool>(from: *const f32, floats: usize) {
+    for at in (0..floats).step_by(16) {
+        V::prefetch::<WRITE>(from.wrapping_add(at));
     }
 }
 

@@ -1,204 +1,25 @@
 """Lectorium against PyTorch on this machine: the same code on both, in turns, in separate processes.
 
-    python benches/vs_torch.py [--quick] [--only WORD ...] [--threads N] [--write]
+    python benches/vs_torch.py [--quick] [--only WORD ...] [--threads N ...] [--simd avx2]
+                               [--torch eager channels-last compile] [--keep FILE] [--write]
 
-Both sides get the same thread count and are warmed up. Rounds alternate, each side's figure is the lower
-quartile of all its timed calls, and the ratio is PyTorch's time over ours: above 1 we are faster. ``--write``
-puts the table into benches/RESULTS.md under the heading of this script.
+All sides get the same thread count and are warmed up. Rounds alternate, each side's figure is the lower
+quartile of all its timed calls, and the ratio is PyTorch's time over ours: above 1 we are faster. Each case
+has fresh processes; its memory is the most they held beyond what they held after importing the library. Where a target is missed, the ratio has a cross and the target beside it.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import math
 import os
-import platform
-import resource
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-Case = Callable[[Any], Callable[[], Any]]
-CASES: dict[str, Case] = {}
-
-
-def case(name: str) -> Callable[[Case], Case]:
-    """Registers a benchmark: a function of the library that returns what to time."""
-
-    def register(function: Case) -> Case:
-        CASES[name] = function
-        return function
-
-    return register
-
-
-def draw(lib: Any, *shape: int) -> Any:
-    """The same normal float32 numbers on either side."""
-    return lib.from_numpy(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
-
-
-def lenet5(nn: Any) -> Any:
-    """LeNet-5 as the lecture has it."""
-    return nn.Sequential(
-        nn.Conv2d(1, 20, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(2450, 500), nn.ReLU(), nn.Linear(500, 10),
-    )  # fmt: skip
-
-
-def training_step(lib: Any, model: Any, x: Any, optimizer: str) -> Callable[[], Any]:
-    """Forward, loss, backward, update."""
-    target = lib.from_numpy(np.random.default_rng(1).integers(0, 10, x.shape[0]))
-    loss_of = lib.nn.CrossEntropyLoss()
-    update = getattr(lib.optim, optimizer)(model.parameters(), lr=1e-3)
-
-    def step() -> None:
-        update.zero_grad()
-        loss_of(model(x), target).backward()
-        update.step()
-
-    return step
-
-
-@case("train LeNet-5 b64 Adam")
-def _(lib: Any) -> Callable[[], Any]:
-    return training_step(lib, lenet5(lib.nn), draw(lib, 64, 1, 28, 28), "Adam")
-
-
-@case("train MLP 784-512-512-10 b128 Adam")
-def _(lib: Any) -> Callable[[], Any]:
-    nn = lib.nn
-    model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    return training_step(lib, model, draw(lib, 128, 784), "Adam")
-
-
-@case("infer LeNet-5 b32")
-def _(lib: Any) -> Callable[[], Any]:
-    model, x = lenet5(lib.nn).eval(), draw(lib, 32, 1, 28, 28)
-
-    def infer() -> None:
-        with lib.no_grad():
-            model(x)
-
-    return infer
-
-
-@case("100 small operations with gradients")
-def _(lib: Any) -> Callable[[], Any]:
-    x = draw(lib, 16).requires_grad_()
-
-    def chain() -> None:
-        y = x
-        for _ in range(50):
-            y = y * 1.01 + 0.1
-        y.sum().backward()
-
-    return chain
-
-
-def plain(name: str, *shapes: tuple[int, ...]) -> None:
-    """A function of fresh tensors without gradients, both sides under no_grad."""
-
-    def make(lib: Any) -> Callable[[], Any]:
-        function = getattr(lib, name)
-        tensors = [draw(lib, *s) for s in shapes]
-
-        def call() -> None:
-            with lib.no_grad():
-                function(*tensors)
-
-        return call
-
-    CASES[f"{name} {' '.join('x'.join(map(str, s)) for s in shapes)}"] = make
-
-
-for size in (1_000, 100_000, 4_000_000):
-    for op in ("add", "mul"):
-        plain(op, (size,), (size,))
-    for op in ("exp", "tanh", "relu", "sigmoid"):
-        plain(op, (size,))
-    for op in ("sum", "mean", "max"):
-        plain(op, (size,))
-plain("add", (512, 512), (512,))
-for m, k, n in (
-    (32, 32, 32), (64, 64, 64), (128, 128, 128), (256, 256, 256), (512, 512, 512), (1024, 1024, 1024),
-    (64, 2450, 500), (128, 784, 512), (12544, 576, 64),
-):  # fmt: skip
-    plain("matmul", (m, k), (k, n))
-
-
-@case("softmax 1024x1000")
-def _(lib: Any) -> Callable[[], Any]:
-    x = draw(lib, 1024, 1000)
-    return lambda: x.softmax(1)
-
-
-@case("sum over axis 0, 4096x1024")
-def _(lib: Any) -> Callable[[], Any]:
-    x = draw(lib, 4096, 1024)
-    return lambda: x.sum(0)
-
-
-@case("transpose copy 2048x2048")
-def _(lib: Any) -> Callable[[], Any]:
-    x = draw(lib, 2048, 2048).t()
-    return lambda: x.contiguous()
-
-
-@case("Adam step on 10 M parameters")
-def _(lib: Any) -> Callable[[], Any]:
-    p = lib.nn.Parameter(draw(lib, 10_000_000))
-    p.grad = draw(lib, 10_000_000)
-    return lib.optim.Adam([p], lr=1e-3).step
-
-
-def worker(library: str, threads: int) -> None:
-    """Answers ``[case, seconds]`` lines on standard input with the times of calls."""
-    if library == "torch":
-        import torch as lib
-    else:
-        import lectorium as lib
-    lib.set_num_threads(threads)
-    calls: dict[str, Callable[[], Any]] = {}
-    for line in sys.stdin:
-        name, seconds = json.loads(line)
-        first = name not in calls
-        if first:
-            calls.clear()
-            lib.manual_seed(0)
-            calls[name] = CASES[name](lib)
-        call = calls[name]
-        start = time.perf_counter()
-        while first and time.perf_counter() - start < seconds:
-            call()
-        times: list[float] = []
-        start = time.perf_counter()
-        while len(times) < 5 or (time.perf_counter() - start < seconds and len(times) < 5000):
-            before = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - before)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps([times, peak]), flush=True)
-
-
-def ask(process: subprocess.Popen[str], name: str, seconds: float) -> tuple[list[float], int]:
-    """One round of one case in one worker."""
-    assert process.stdin
-    assert process.stdout
-    process.stdin.write(json.dumps([name, seconds]) + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"the worker died in {name!r}")
-    times, peak = json.loads(line)
-    return times, peak
+from cases import CASES, Case
+from sides import MODES
+from tables import Row, head_of, heading, lines_of, report, summary, write_results
+from worker import Worker
 
 
 def quartile(times: list[float]) -> float:
@@ -206,27 +27,90 @@ def quartile(times: list[float]) -> float:
     return sorted(times)[len(times) // 4]
 
 
-def machine() -> str:
-    """The processor, its cores and both libraries' settings, in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next(
-            (x.split(":")[1].strip() for x in info.read_text().splitlines() if "model name" in x), model
+def measure(case: Case, modes: list[str], threads: int, simd: str, quick: bool) -> Row:
+    """One case, all sides in turns."""
+    rounds, seconds = (2, 0.1) if quick else (5, 0.4)
+    row = Row(case.name, case.group)
+    sides = {mode: Worker(mode, threads, simd) for mode in ("", *filter(case.runs, modes))}
+    times: dict[str, dict[str, list[float]]] = {mode: {} for mode in sides}
+    for _ in range(rounds):
+        for mode, side in sides.items():
+            if mode in row.errors:
+                continue
+            answer = side.ask(case=case.name, seconds=seconds)
+            if "error" in answer:
+                row.errors[mode] = answer["error"]
+                del times[mode]
+                continue
+            row.peaks[mode], row.held[mode] = answer["peak"], answer["held"]
+            for part, new in answer["times"].items():
+                times[mode].setdefault(part, []).extend(new)
+    for side in sides.values():
+        side.close()
+    row.times = {mode: {part: quartile(t) for part, t in parts.items()} for mode, parts in times.items()}
+    return row
+
+
+class Kept:
+    """Rows in a file, so that a long run can go on where it stopped."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = Path(path) if path else None
+        self.rows: dict[str, Row] = {}
+        if self.path and self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                key, row = json.loads(line)
+                self.rows[key] = Row(**row)
+
+    def get(self, key: str) -> Row | None:
+        """A row measured before."""
+        return self.rows.get(key)
+
+    def add(self, key: str, row: Row) -> None:
+        """Keeps a row."""
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, row.__dict__]) + "\n")
+
+
+def run(args: argparse.Namespace, threads: int) -> bool:
+    """The comparison at one thread count; whether all our cases ran."""
+    level = 1 if args.simd == "avx2" else 0
+    kept, rows = Kept(args.keep), []
+    print("\n".join(head_of(args.torch)), flush=True)
+    for case in chosen(args.only):
+        key = json.dumps([case.name, threads, args.simd, args.torch])
+        row = kept.get(key)
+        if row is None:
+            row = measure(case, args.torch, threads, args.simd, args.quick)
+            kept.add(key, row)
+        rows.append(row)
+        print("\n".join(lines_of(row, args.torch, level)), flush=True)
+    print("\n" + "\n".join(summary(rows, args.torch, level)))
+    if args.write:
+        words = [a for i, a in enumerate(sys.argv[1:], 1) if "--keep" not in (a, sys.argv[i - 1])]
+        setting = f"{threads} thread{'s' * (threads > 1)}" + (", both held to AVX2" if level else "")
+        held = [f"{max(r.held.get(m, 0) for r in rows) / 1e6:.0f}" for m in ("", args.torch[0])]
+        notes = (
+            "Ratio = PyTorch's time / ours; lower quartiles; float32. Memory is the peak beyond what each "
+            f"process held after importing: {held[0]} MB ours, {held[1]} MB PyTorch's."
         )
-        flags = info.read_text()
-        model += ", AVX-512" if "avx512f" in flags else ", AVX2" if "avx2" in flags else ""
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        text = heading(" ".join(["python benches/vs_torch.py", *words]), setting, notes)
+        write_results(f"vs_torch.py, {setting}", text + "\n" + report(rows, args.torch, level))
+    return not any("" in row.errors for row in rows)
 
 
-def write_results(section: str, text: str) -> None:
-    """Replaces one section of benches/RESULTS.md."""
-    path = Path(__file__).parent / "RESULTS.md"
-    old = path.read_text() if path.exists() else "# Measured\n"
-    head = f"## {section}\n"
-    before, found, rest = old.partition(head)
-    after = rest[rest.index("\n## ") + 1 :] if found and "\n## " in rest else ""
-    path.write_text(f"{before.rstrip()}\n\n{head}\n{text.rstrip()}\n\n{after}".rstrip() + "\n")
+def chosen(words: list[str]) -> list[Case]:
+    """Cases with one of the words in their name or group; =NAME is one case."""
+    return [
+        case
+        for case in CASES.values()
+        if not words
+        or any(
+            w[1:] == case.name if w.startswith("=") else w.lower() in f"{case.name} {case.group}".lower()
+            for w in words
+        )
+    ]
 
 
 def main() -> None:
@@ -234,48 +118,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one short round of each case")
-    parser.add_argument("--only", nargs="*", default=[], help="cases whose name contains one of these words")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--write", action="store_true", help="put the table into benches/RESULTS.md")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="two short rounds of each case")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="words in names or groups of cases; =NAME for one"
+    )
+    parser.add_argument("--threads", type=int, nargs="*", default=[os.cpu_count() or 1])
+    parser.add_argument("--simd", choices=["", "avx2"], default="", help="holds both sides to AVX2")
+    parser.add_argument("--torch", nargs="+", choices=MODES, default=["eager"], help="modes of PyTorch")
+    parser.add_argument("--list", action="store_true", help="names the cases")
+    parser.add_argument(
+        "--keep", metavar="FILE", help="rows go there, and those that are there are not run again"
+    )
+    parser.add_argument("--write", action="store_true", help="put the tables into benches/RESULTS.md")
     args = parser.parse_args()
-    if args.worker:
-        worker(args.worker, args.threads)
+    if args.list:
+        print("\n".join(case.name for case in chosen(args.only)))
         return
-    names = [n for n in CASES if not args.only or any(w.lower() in n.lower() for w in args.only)]
-    rounds, seconds = (2, 0.1) if args.quick else (5, 0.4)
-    lines = ["| | ours, ms | PyTorch, ms | ratio |", "|---|---:|---:|---:|"]
-    ratios: list[float] = []
-    for name in names:
-        # Fresh processes for each case: neither side's heap or caches carry over.
-        sides = [
-            subprocess.Popen(
-                [sys.executable, __file__, "--worker", side, "--threads", str(args.threads)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )
-            for side in ("lectorium", "torch")
-        ]  # fmt: skip
-        times: list[list[float]] = [[], []]
-        for _ in range(rounds):
-            for i, side in enumerate(sides):
-                times[i] += ask(side, name, seconds)[0]
-        for side in sides:
-            assert side.stdin
-            side.stdin.close()
-            side.wait()
-        ours, theirs = quartile(times[0]), quartile(times[1])
-        ratios.append(theirs / ours)
-        lines.append(f"| {name} | {ours * 1e3:.4g} | {theirs * 1e3:.4g} | {theirs / ours:.2f} |")
-        print(lines[-1], flush=True)
-    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-    lines.append(f"| **geometric mean** | | | **{mean:.2f}** |")
-    print(lines[-1])
-    if args.write:
-        command = "python benches/vs_torch.py" + (f" --threads {args.threads}")
-        note = f"{machine()}, {args.threads} threads, {datetime.date.today()}. `{command}`\n"
-        note += "Ratio = PyTorch's time / ours; lower quartiles; eager float32.\n"
-        write_results("vs_torch.py", note + "\n" + "\n".join(lines))
+    failed = [threads for threads in args.threads if not run(args, threads)]
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 All sides get the same thread count and are warmed up. Rounds alternate, each side's figure is the lower
 quartile of all its timed calls, and the ratio is PyTorch's time over ours: above 1 we are faster. Each case
-has fresh processes; its memory is the most they held beyond what they held after importing the library. Where a target is missed, the ratio has a cross and the target beside it.
+has fresh processes; its memory is the most they held beyond what they held after importing the library.
+Where a target is missed, the ratio has a cross and the target beside it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ turns, an epoch each, so that neither steals the other's cores.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import resource
@@ -19,7 +18,8 @@ import time
 from typing import Any
 
 import numpy as np
-from vs_torch import lenet5, machine, write_results
+from sides import Side
+from tables import heading, write_results
 
 
 def load(train: bool) -> tuple[Any, Any]:
@@ -32,16 +32,14 @@ def load(train: bool) -> tuple[Any, Any]:
 
 def worker(library: str, threads: int) -> None:
     """Trains one epoch for every line on standard input; an empty one ends it."""
-    if library == "torch":
-        import torch as lib
-    else:
-        import lectorium as lib
+    side = Side("eager" if library == "torch" else "")
+    lib = side.lib
     lib.set_num_threads(threads)
     lib.manual_seed(0)
     # What the process held before the first step: importing and the data.
     x, y = (lib.from_numpy(a) for a in load(train=True))
     test_x, test_y = (lib.from_numpy(a) for a in load(train=False))
-    model = lenet5(lib.nn)
+    model = side.module("lenet5").LeNet5()
     optimizer = lib.optim.Adam(model.parameters(), lr=1e-3)
     criterion = lib.nn.CrossEntropyLoss()
     order = np.random.default_rng(0)
@@ -101,9 +99,9 @@ def main() -> None:
     lines.append(f"| **torch / lectorium** | | **{ratio:.2f}** | |")
     print("\n".join(lines))
     if args.write:
-        note = f"{machine()}, {args.threads} threads, {datetime.date.today()}. "
-        note += f"`python benches/lenet5_loop.py --epochs {args.epochs}`: MNIST, batch 64, Adam.\n"
-        write_results("lenet5_loop.py", note + "\n" + "\n".join(lines))
+        command = f"python benches/lenet5_loop.py --epochs {args.epochs}"
+        text = heading(command, f"{args.threads} threads", "MNIST, batch 64, Adam.")
+        write_results("lenet5_loop.py", text + "\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

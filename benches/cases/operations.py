@@ -12,15 +12,15 @@ from . import Parts, add, case
 ELEMENTWISE, NORMS, POOLING = "elementwise, sums and copies", "norms, softmax and losses", "pooling"
 
 
-def plain(name: str, group: str, function: Callable[[Side, Any], Any], *shape: int) -> None:
-    """A function of one tensor, without gradients."""
+def plain(name: str, group: str, function: Callable[..., Any], *shape: int, tensors: int = 1) -> None:
+    """A function of one tensor, or of several of a shape, without gradients."""
 
     def build(side: Side) -> Parts:
-        x = side.draw(*shape)
+        inputs = [side.draw(*shape) for _ in range(tensors)]
 
         def call() -> None:
             with side.lib.no_grad():
-                function(side, x)
+                function(side, *inputs)
 
         return call
 
@@ -28,7 +28,7 @@ def plain(name: str, group: str, function: Callable[[Side, Any], Any], *shape: i
 
 
 for size, text in ((1_000, "1 K"), (100_000, "100 K"), (4_000_000, "4 M")):
-    plain(f"add {text}", ELEMENTWISE, lambda side, x: x + x, size)
+    plain(f"add {text}", ELEMENTWISE, lambda side, x, y: x + y, size, tensors=2)
     plain(f"relu {text}", ELEMENTWISE, lambda side, x: side.F.relu(x), size)
     plain(f"exp {text}", ELEMENTWISE, lambda side, x: x.exp(), size)
     plain(f"gelu {text}", ELEMENTWISE, lambda side, x: side.F.gelu(x), size)

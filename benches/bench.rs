@@ -2,6 +2,9 @@
 //! GB/s with the share of its memory bandwidth. Names that hold a word of the command line run; without
 //! `--bench`, as under `cargo test`, each kernel is called once.
 
+// Each bench uses a part of it.
+#![allow(dead_code)]
+
 use crate::peak::Peak;
 use lectorium::ops::conv::{ConvSpec, conv2d};
 use lectorium::{Tensor, parallel, simd};

@@ -1,5 +1,4 @@
-//! Matrix products of the sizes that models have, beside the `matrixmultiply` crate's, whose threads
-//! `MATMUL_NUM_THREADS` sets.
+//! Matrix products of the sizes that models have, with B packed on the way and beforehand.
 
 mod bench;
 mod peak;
@@ -63,10 +62,6 @@ fn product(bench: &mut Bench, (m, n, k, ta, tb): Shape) {
     bench.run(&format!("{shape} packed"), work, || {
         // SAFETY: as above.
         unsafe { gemm_prepacked(m, &left, &packed, out) }
-    });
-    bench.run(&format!("{shape} matrixmultiply"), work, || {
-        // SAFETY: as above.
-        unsafe { ::matrixmultiply::sgemm(m, k, n, 1.0, a, rsa, csa, b, rsb, csb, 0.0, c, rs, 1) }
     });
 }
 

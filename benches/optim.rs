@@ -9,6 +9,10 @@ use lectorium::ops::optim::{AdamSpec, SgdSpec, adam, grad_norm, sgd};
 
 const PARAMETERS: usize = 10_000_000;
 
+fn refs(tensors: &[Tensor]) -> Vec<&Tensor> {
+    tensors.iter().collect()
+}
+
 fn main() {
     let mut bench = Bench::new("optim");
     for count in [1, 100] {
@@ -17,8 +21,7 @@ fn main() {
         let seconds: Vec<Tensor> = (0..count)
             .map(|_| Tensor::zeros("bench", &[PARAMETERS / count], params[0].dtype()).unwrap())
             .collect();
-        let of = |tensors: &'_ Vec<Tensor>| -> Vec<&'_ Tensor> { tensors.iter().collect() };
-        let (p, g, m, v) = (of(&params), of(&grads), of(&firsts), of(&seconds));
+        let (p, g, m, v) = (refs(&params), refs(&grads), refs(&firsts), refs(&seconds));
         let spec = AdamSpec {
             lr: 1e-3,
             beta1: 0.9,

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Forms larger than this are made anew each time: they would double the memory of a model for
 /// what its reading costs anyway.
 const KEPT: usize = 64 << 20;
+/// Forms of one storage; beyond them the oldest goes.
+const FORMS: usize = 8;
 
 /// What a packed form depends on besides the weight's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,9 @@ impl Tensor {
         packs.retain(|pack| pack.version == version);
         match packs.iter().find(|pack| same(pack)) {
             None => {
+                if packs.len() == FORMS {
+                    packs.remove(0);
+                }
                 packs.push(Pack { form, offset, version, block: None });
                 return Ok(None);
             }

@@ -16,11 +16,11 @@ fn main() {
         let name = shape.map(|n| n.to_string()).join("x");
         // Statistics need one pass over the input before the pass that writes.
         bench.run(&format!("batch norm {name}"), floats(3 * x.numel()), || {
-            batch_norm(&x, Some(&w), Some(&b), 1e-5).unwrap()
+            batch_norm(&x, Some(&w), Some(&b), 1e-5, false).unwrap()
         });
-        let (g, mean, rstd) = batch_norm(&x, Some(&w), Some(&b), 1e-5).unwrap();
+        let (g, mean, rstd) = batch_norm(&x, Some(&w), Some(&b), 1e-5, false).unwrap();
         bench.run(&format!("batch norm grad {name}"), floats(5 * x.numel()), || {
-            batch_norm_grad(&g, &x, Some(&w), &mean, &rstd, [true; 3]).unwrap()
+            batch_norm_grad(&g, &x, Some(&w), Some(&b), &mean, &rstd, [true; 3], false).unwrap()
         });
     }
     let (x, w, b) = (random(&[16384, 512]), random(&[512]), random(&[512]));

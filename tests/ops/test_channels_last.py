@@ -83,6 +83,23 @@ def test_changes_in_place_keep_the_order_and_are_seen_by_views() -> None:
     same(last, plain)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.sub_(x[:, :, :1, :1]),
+        lambda x: x.add_(x.transpose(2, 3)),
+        lambda x: x.div_(x[0, 0, 0, 0]),
+        lambda x: x.mul_(x[:, :1]),
+        lambda x: x.add_(x.flip(0)),
+    ],
+)
+def test_a_change_in_place_by_a_view_of_the_same_memory_is_seen(change) -> None:
+    plain, last = pictures(2, 3, 4, 4)
+    change(plain)
+    change(last)
+    same(last, plain)
+
+
 def test_a_view_taken_first_shares_memory_with_what_is_written_later() -> None:
     _, last = pictures(2, 3, 4, 5)
     flat = last.view(-1)

@@ -167,3 +167,34 @@ def test_a_wrong_convolution_is_an_error_that_says_what_is_wrong(case: int) -> N
     call, kind, text = ERRORS[case]
     with pytest.raises(kind, match=text):
         call()
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "options"),
+    [
+        ((1, 32, 0, 4), (32, 32, 3, 3), {"padding": 2}),
+        ((1, 32, 1, 1), (32, 32, 1, 1), {"padding": 1, "stride": 2}),
+        ((1, 3, 0, 4), (16, 3, 3, 3), {"padding": 2}),
+        ((0, 32, 4, 4), (32, 32, 3, 3), {"padding": 1}),
+    ],
+)
+def test_pictures_that_padding_alone_fills_have_gradients_too(x: Any, w: Any, options: Any) -> None:
+    torch = require_torch()
+    results = []
+    for lib in (lt, torch):
+        a, b = (lib.ones(shape, requires_grad=True) for shape in (x, w))
+        out = lib.nn.functional.conv2d(a, b, **options)
+        out.sum().backward()
+        results.append([out, a.grad, b.grad])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
+
+
+def test_a_transposed_convolution_may_reach_no_pixel() -> None:
+    torch = require_torch()
+    x, w = np.ones((1, 8, 2, 2), np.float32), np.ones((8, 32, 1, 1), np.float32)
+    results = [
+        lib.nn.functional.conv_transpose2d(lib.from_numpy(x), lib.from_numpy(w), stride=2, padding=1)
+        for lib in (lt, torch)
+    ]
+    np.testing.assert_array_equal(results[0].numpy(), results[1].numpy())

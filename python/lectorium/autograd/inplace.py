@@ -94,7 +94,12 @@ def apply_inplace(
     if not needs_grad((x, *args, *kwargs.values())):
         kernel = getattr(function, "into", None)
         if kernel is not None:
-            kernel(x, *args, out=x, **kwargs)
+            try:
+                kernel(x, *args, out=x, **kwargs)
+            except KeyboardInterrupt:
+                # Seen when the kernel was done.
+                x._bump_version()
+                raise
             x._bump_version()
         else:
             on = set_grad_enabled(False)

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Forms larger than this are made anew each time: they would double the memory of a model for
 /// what its reading costs anyway.
 const KEPT: usize = 64 << 20;
+/// Forms of one storage; beyond them the oldest goes.
+const FORMS: usize = 8;
 
 /// What a packed form depends on besides the weight's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,9 @@ impl Tensor {
         packs.retain(|pack| pack.version == version);
         match packs.iter().find(|pack| same(pack)) {
             None => {
+                if packs.len() == FORMS {
+                    packs.remove(0);
+                }
                 packs.push(Pack { form, offset, version, block: None });
                 return Ok(None);
             }
@@ -69,19 +74,6 @@ impl Tensor {
         }
         Ok(Some(block))
     }
-
-    /// As [`Tensor::kept`], and packed for this call alone where nothing is kept.
-    pub(crate) fn packed(
-        &self,
-        form: Form,
-        bytes: usize,
-        make: impl Fn() -> Result<Block>,
-    ) -> Result<Arc<Block>> {
-        match self.kept(form, bytes, &make)? {
-            Some(block) => Ok(block),
-            None => make().map(Arc::new),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -93,29 +85,21 @@ mod tests {
 
     const FORM: Form = Form { name: "test", sizes: [1, 2, 3, 4] };
 
-    fn count(w: &Tensor, form: Form, made: &Cell<usize>) {
-        w.packed(form, 64, || {
-            made.set(made.get() + 1);
-            memory::allocate("test", 64)
-        })
-        .unwrap();
-    }
-
     #[test]
     fn a_form_asked_for_twice_is_kept_until_the_weight_changes() {
         let w = Tensor::zeros("test", &[4], DType::F32).unwrap();
         let made = Cell::new(0);
-        for expected in [1, 2, 2, 2] {
-            count(&w, FORM, &made);
-            assert_eq!(made.get(), expected);
-        }
-        count(&w, Form { name: "other", ..FORM }, &made);
-        assert_eq!(made.get(), 3);
+        let ask = |form| {
+            let make = || {
+                made.set(made.get() + 1);
+                memory::allocate("test", 64)
+            };
+            (w.kept(form, 64, make).unwrap().is_some(), made.get())
+        };
+        assert_eq!([ask(FORM), ask(FORM), ask(FORM)], [(false, 0), (true, 1), (true, 1)]);
+        assert_eq!(ask(Form { name: "other", ..FORM }), (false, 1));
         w.storage().bump_version();
-        for expected in [4, 5, 5] {
-            count(&w, FORM, &made);
-            assert_eq!(made.get(), expected);
-        }
+        assert_eq!([ask(FORM), ask(FORM), ask(FORM)], [(false, 1), (true, 2), (true, 2)]);
     }
 
     #[test]
@@ -128,13 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn exported_memory_is_packed_each_time() {
+    fn exported_memory_and_large_forms_are_not_kept() {
         let w = Tensor::zeros("test", &[4], DType::F32).unwrap();
+        for _ in 0..3 {
+            assert!(w.kept(FORM, KEPT + 1, || unreachable!()).unwrap().is_none());
+        }
         w.storage().mark_exported();
-        let made = Cell::new(0);
-        for expected in 1..4 {
-            count(&w, FORM, &made);
-            assert_eq!(made.get(), expected);
+        for _ in 0..3 {
+            assert!(w.kept(FORM, 64, || unreachable!()).unwrap().is_none());
         }
     }
 }

@@ -141,6 +141,9 @@ fn derivative<'py>(
     }
 }
 
+/// The ids of useful nodes, and the output numbers of the inputs that are nodes, by address.
+type Wanted = (HashSet<u64>, HashMap<usize, Vec<usize>>);
+
 /// Walks back from `edges`, to which `gradients` flow. Returns the leaves that were reached with their
 /// gradients, and with `limits` (ids of useful nodes, addresses of inputs with output numbers) those of
 /// the inputs that are nodes, by address and number. `run_hooks(node, slots)` runs what hangs on a node.
@@ -151,7 +154,7 @@ pub fn walk_back<'py>(
     gradients: Vec<Py<PyAny>>,
     retain_graph: bool,
     create_graph: bool,
-    limits: Option<(HashSet<u64>, HashMap<usize, Vec<usize>>)>,
+    limits: Option<Wanted>,
     run_hooks: &Bound<'py, PyAny>,
 ) -> PyResult<(Leaves<'py>, Bound<'py, PyDict>)> {
     let py = k.py();

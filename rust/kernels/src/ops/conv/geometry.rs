@@ -112,7 +112,7 @@ impl Geometry {
 
     /// Whether there is nothing to multiply.
     pub fn is_empty(&self) -> bool {
-        self.n * self.c * self.o * self.oh * self.ow == 0
+        [self.n, self.c, self.h, self.w, self.o, self.oh, self.ow].contains(&0)
     }
 
     pub fn output(&self) -> [usize; 4] {

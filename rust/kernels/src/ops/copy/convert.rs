@@ -34,7 +34,7 @@ pub(super) fn kernel(to: DType, from: DType) -> Kernel {
         // Adding the constant rounds to an integer in the low bits, which vectorises without AVX-512.
         (F32, I64) => kernel1!(map1_rare, f32 => i64,
             |_p, a| ((a as f64).trunc() + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i64,
-            rare |r| !(r.vabs() < 2_251_799_813_685_248.0), r as i64),
+            rare |r| r.vabs() >= 2_251_799_813_685_248.0 || r.is_nan(), r as i64),
         (F32, Bool) => kernel1!(map1, f32 => u8, |_p, a| (a != 0.0) as u8),
         (F32, U8) => kernel1!(map1, f32 => u8, |_p, a| a as i64 as u8),
         _ => for_all_types!(to, D => for_all_types!(from, S => convert::<D, S> as Kernel)),

@@ -62,10 +62,13 @@ pub(crate) fn apply(
     if let Some((shape, rows, to)) = rows::of_channels(op, operands, out)? {
         let operands: smallvec::SmallVec<[Operand; 3]> = rows.iter().map(rows::Rows::operand).collect();
         let fresh = apply(op, kernel, params, &operands, reads, writes, result, cost, to.as_ref())?;
-        return Ok(match out {
-            Some(out) => out.clone(),
-            None => Tensor::from_channels_last(fresh, shape),
-        });
+        let Some((out, to)) = out.zip(to) else { return Ok(Tensor::from_channels_last(fresh, shape)) };
+        // Somebody asked for row-major memory meanwhile (an operand that is a view of it, another
+        // thread): the rows are no longer what others see.
+        if out.channels_last().is_none() {
+            copy::copy_into(op, out, &Tensor::from_channels_last(to, shape))?;
+        }
+        return Ok(out.clone());
     }
     let mut ready: smallvec::SmallVec<[promote::Ready; 3]> = smallvec::SmallVec::new();
     for &operand in operands {

@@ -47,14 +47,11 @@ pub(crate) fn reshaped(x: &Tensor, shape: &[usize]) -> Tensor {
     x.with_layout(Layout::new(shape.into(), crate::layout::contiguous_strides(shape), x.layout().offset()))
 }
 
-/// A reduction over all positions, and maybe more axes, of a tensor held with the channels last: its rows
-/// of channels, the axes of these and the shape of the result.
-fn of_channels(
-    op: &'static str,
-    x: &Tensor,
-    axes: &[isize],
-    keepdim: bool,
-) -> Result<Option<(Tensor, SmallVec<[isize; 3]>, Dims)>> {
+/// Rows of channels, the axes of these to reduce, and the shape of the result.
+type OfChannels = (Tensor, SmallVec<[isize; 3]>, Dims);
+
+/// A reduction over all positions, and maybe more axes, of a tensor held with the channels last.
+fn of_channels(op: &'static str, x: &Tensor, axes: &[isize], keepdim: bool) -> Result<Option<OfChannels>> {
     let Some(rows) = x.channels_last() else { return Ok(None) };
     let gone = normalize_axes(op, axes, x.ndim(), true)?;
     if !(2..x.ndim()).all(|axis| gone.contains(&axis)) {

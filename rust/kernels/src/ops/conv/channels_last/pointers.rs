@@ -142,6 +142,9 @@ impl Plan<'_> {
         // Blocks of pixels; and where they are few, of panels.
         let mut tasks = Vec::new();
         let total: usize = self.lattices.iter().map(|l| self.images * l.rows * l.cols).sum();
+        if total == 0 {
+            return Ok(());
+        }
         let work: usize =
             self.lattices.iter().map(|l| self.images * l.rows * l.cols * l.taps.len()).sum::<usize>()
                 * self.channels

@@ -262,8 +262,9 @@ impl Pool {
         });
         for i in 0..workers {
             let theirs = Arc::clone(&shared);
-            let spawned =
-                std::thread::Builder::new().name(format!("lectorium-{i}")).spawn(move || worker(theirs, i + 1));
+            let spawned = std::thread::Builder::new()
+                .name(format!("lectorium-{i}"))
+                .spawn(move || worker(theirs, i + 1));
             // A system out of threads gets fewer workers, not an abort, and is not asked again.
             if spawned.is_err() {
                 break;
@@ -326,11 +327,7 @@ pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
     unsafe fn call<F: Fn(usize)>(closure: *const (), i: usize) {
         (*closure.cast::<F>())(i)
     }
-    let job = Job {
-        call: call::<F>,
-        closure: (&raw const f).cast(),
-        panicked: AtomicBool::new(false),
-    };
+    let job = Job { call: call::<F>, closure: (&raw const f).cast(), panicked: AtomicBool::new(false) };
     install_fork_guard();
     let mut pool = POOL.load(Ordering::Acquire);
     // Only the holder of BUSY replaces the pool.

@@ -15,10 +15,7 @@ const LANES: usize = 32;
 /// The largest element of a row; NaN wins.
 #[inline(always)]
 pub(crate) fn row_max<T: Float>(x: &[T]) -> T {
-    let up = |a: T, v: T| {
-        let m = if v > a { v } else { a };
-        if v.is_nan() { v } else { m }
-    };
+    let up = |a: T, v: T| if (v > a) | v.is_nan() { v } else { a };
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut top = -T::INFINITY;
     if !chunks.is_empty() {
@@ -149,8 +146,7 @@ multiversion! {
         let (mut top, mut sum) = ([-T::INFINITY; TURNED], [T::ZERO; TURNED]);
         for x in x {
             for j in 0..TURNED {
-                let m = if x[j] > top[j] { x[j] } else { top[j] };
-                top[j] = if x[j].is_nan() { x[j] } else { m };
+                top[j] = if (x[j] > top[j]) | x[j].is_nan() { x[j] } else { top[j] };
             }
         }
         for i in 0..x.len() {
@@ -246,8 +242,7 @@ multiversion! {
             for i in 0..n {
                 let x = row(i);
                 for j in 0..w {
-                    let m = if x[j] > top[j] { x[j] } else { top[j] };
-                    top[j] = if x[j].is_nan() { x[j] } else { m };
+                    top[j] = if (x[j] > top[j]) | x[j].is_nan() { x[j] } else { top[j] };
                 }
             }
             for i in 0..n {

@@ -15,7 +15,7 @@ pub(super) const ROWS: usize = 4;
 /// Multiplications from which on several threads share the columns.
 const PARALLEL: f64 = 2e5;
 /// Positions that a task takes of long dot products that are too few to share the columns.
-const STRETCH: usize = 1 << 15;
+const STRETCH: usize = 1 << 13;
 
 multiversion! {
     fn scaled_row<T: GemmElement>(row: &mut [T], b: &[T], by: T, beta: T) {
@@ -89,7 +89,7 @@ impl<T: GemmElement> Call<'_, T> {
             }
         };
         let chunks = self.n.div_ceil(CHUNK);
-        if !by_rows && chunks == 1 && self.k >= 2 * STRETCH {
+        if !by_rows && chunks == 1 && self.k >= 8 * STRETCH {
             self.long_dots(xs, ldx, b);
         } else if self.m as f64 * self.n as f64 * self.k as f64 >= PARALLEL {
             for_each(chunks, one);

@@ -267,17 +267,14 @@ macro_rules! float_sum {
     };
 }
 
-// The first choice is one instruction that keeps a NaN in `a`; the second lets one in.
 #[inline(always)]
 pub(crate) fn larger<T: Number>(a: T, x: T) -> T {
-    let m = if x > a { x } else { a };
-    if x.nan() { x } else { m }
+    if (x > a) | x.nan() { x } else { a }
 }
 
 #[inline(always)]
 pub(crate) fn smaller<T: Number>(a: T, x: T) -> T {
-    let m = if x < a { x } else { a };
-    if x.nan() { x } else { m }
+    if (x < a) | x.nan() { x } else { a }
 }
 
 plain!(Max, Number, T => T, T::LOWEST, |_o, a, x, _s| larger(a, x), |a, b| larger(a, b), |_o, t| t);

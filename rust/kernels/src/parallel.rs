@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
@@ -56,9 +56,33 @@ struct Job {
     /// Calls task `i`; the pointer is the caller's closure.
     call: unsafe fn(*const (), usize),
     closure: *const (),
-    tasks: usize,
-    next: AtomicUsize,
     panicked: AtomicBool,
+}
+
+/// The tasks of a job that are left to one thread: it takes the lowest, others that have run out take
+/// the highest. So a thread meets the same part of a tensor in job after job, in its own caches.
+#[repr(align(128))]
+struct Share(AtomicU64);
+
+impl Share {
+    fn set(&self, tasks: Range<usize>) {
+        self.0.store((tasks.end as u64) << 32 | tasks.start as u64, Ordering::Relaxed);
+    }
+
+    fn take(&self, lowest: bool) -> Option<usize> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let (start, end) = (word & 0xffff_ffff, word >> 32);
+            if start >= end {
+                return None;
+            }
+            let (task, rest) = if lowest { (start, word + 1) } else { (end - 1, word - (1 << 32)) };
+            match self.0.compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(task as usize),
+                Err(now) => word = now,
+            }
+        }
+    }
 }
 
 /// A gate's lowest bits count the workers inside the job, this one says that more may enter, and
@@ -72,6 +96,8 @@ struct Shared {
     /// woken, or that another process keeps from its core.
     gate: AtomicUsize,
     job: AtomicPtr<Job>,
+    /// One for the caller, then one for each worker.
+    shares: Box<[Share]>,
     /// Workers that sleep, or are about to.
     parked: AtomicUsize,
     door: Mutex<()>,
@@ -186,24 +212,24 @@ struct Pool {
 }
 
 impl Job {
-    fn work(&self) {
-        loop {
-            let i = self.next.fetch_add(1, Ordering::Relaxed);
-            if i >= self.tasks {
-                return;
-            }
-            // SAFETY: the closure outlives the job: `for_each` returns only after all workers left.
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
-                (self.call)(self.closure, i)
-            }));
-            if outcome.is_err() {
-                self.panicked.store(true, Ordering::Relaxed);
+    /// The part of the thread whose share is number `own`.
+    fn work(&self, shares: &[Share], own: usize) {
+        for k in 0..shares.len() {
+            let share = &shares[(own + k) % shares.len()];
+            while let Some(i) = share.take(k == 0) {
+                // SAFETY: the closure outlives the job: `for_each` returns only after all workers left.
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
+                    (self.call)(self.closure, i)
+                }));
+                if outcome.is_err() {
+                    self.panicked.store(true, Ordering::Relaxed);
+                }
             }
         }
     }
 }
 
-fn worker(shared: Arc<Shared>) {
+fn worker(shared: Arc<Shared>, own: usize) {
     INSIDE.with(|c| c.set(true));
     let _denormals = DenormalsOff::new();
     let mut seen = 0;
@@ -215,7 +241,7 @@ fn worker(shared: Arc<Shared>) {
         seen = shared.epoch();
         if shared.enter(seen) {
             // SAFETY: the job lives until the gate's crowd, which counts this worker, has left.
-            unsafe { (*shared.job.load(Ordering::Acquire)).work() };
+            unsafe { (*shared.job.load(Ordering::Acquire)).work(&shared.shares, own) };
             shared.leave();
         }
     }
@@ -226,6 +252,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             gate: AtomicUsize::new(0),
             job: AtomicPtr::new(std::ptr::null_mut()),
+            shares: (0..=workers).map(|_| Share(AtomicU64::new(0))).collect(),
             parked: AtomicUsize::new(0),
             door: Mutex::new(()),
             wake: Condvar::new(),
@@ -235,8 +262,9 @@ impl Pool {
         });
         for i in 0..workers {
             let theirs = Arc::clone(&shared);
-            let spawned =
-                std::thread::Builder::new().name(format!("lectorium-{i}")).spawn(move || worker(theirs));
+            let spawned = std::thread::Builder::new()
+                .name(format!("lectorium-{i}"))
+                .spawn(move || worker(theirs, i + 1));
             // A system out of threads gets fewer workers, not an abort, and is not asked again.
             if spawned.is_err() {
                 break;
@@ -245,13 +273,17 @@ impl Pool {
         Pool { workers, shared }
     }
 
-    fn run(&self, job: &Job) {
+    fn run(&self, job: &Job, tasks: usize) {
         let s = &self.shared;
+        let parts = s.shares.len().min(tasks);
+        for (i, share) in s.shares.iter().enumerate() {
+            share.set(tasks * i.min(parts) / parts..tasks * (i + 1).min(parts) / parts);
+        }
         s.job.store(job as *const Job as *mut Job, Ordering::Release);
         let epoch = s.epoch().wrapping_add(1) & (usize::MAX >> EPOCH);
         s.gate.store((epoch << EPOCH) | OPEN, SeqCst);
-        s.wake(job.tasks - 1);
-        job.work();
+        s.wake(tasks - 1);
+        job.work(&s.shares, 0);
         s.gate.fetch_and(!OPEN, SeqCst);
         s.await_workers();
     }
@@ -286,7 +318,8 @@ pub(crate) fn install_fork_guard() {
 /// Calls `f(0) … f(tasks - 1)`, in any order, on several threads where that can help.
 pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
     let threads = num_threads();
-    if tasks < 2 || threads < 2 || INSIDE.with(Cell::get) || BUSY.swap(true, Ordering::Acquire) {
+    let several = (2..=u32::MAX as usize).contains(&tasks) && threads > 1;
+    if !several || INSIDE.with(Cell::get) || BUSY.swap(true, Ordering::Acquire) {
         let _denormals = DenormalsOff::new();
         (0..tasks).for_each(f);
         return;
@@ -294,13 +327,7 @@ pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
     unsafe fn call<F: Fn(usize)>(closure: *const (), i: usize) {
         (*closure.cast::<F>())(i)
     }
-    let job = Job {
-        call: call::<F>,
-        closure: (&raw const f).cast(),
-        tasks,
-        next: AtomicUsize::new(0),
-        panicked: AtomicBool::new(false),
-    };
+    let job = Job { call: call::<F>, closure: (&raw const f).cast(), panicked: AtomicBool::new(false) };
     install_fork_guard();
     let mut pool = POOL.load(Ordering::Acquire);
     // Only the holder of BUSY replaces the pool.
@@ -318,7 +345,7 @@ pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
     {
         let _denormals = DenormalsOff::new();
         // SAFETY: as above.
-        unsafe { (*pool).run(&job) };
+        unsafe { (*pool).run(&job, tasks) };
     }
     INSIDE.with(|c| c.set(false));
     BUSY.store(false, Ordering::Release);
@@ -428,6 +455,15 @@ mod tests {
                 assert!(seen.iter().all(|s| s.load(Ordering::Relaxed) == 1));
             }
         }
+    }
+
+    #[test]
+    fn an_owner_takes_the_lowest_task_and_others_the_highest() {
+        let share = Share(AtomicU64::new(0));
+        assert_eq!(share.take(true), None);
+        share.set(3..6);
+        assert_eq!([share.take(true), share.take(false), share.take(true)], [Some(3), Some(5), Some(4)]);
+        assert_eq!([share.take(true), share.take(false)], [None, None]);
     }
 
     #[test]

@@ -281,12 +281,20 @@ multiversion! {
     }
 }
 
-/// Turns a row-major `rows` x `cols` matrix into a row-major `cols` x `rows` one, on this thread.
+/// Turns a `rows` x `cols` matrix, whose rows lie `from_step` apart, into a `cols` x `rows` one with rows
+/// `to_step` apart, on this thread.
 ///
 /// # Safety
 /// Both hold as many elements, and do not overlap.
-pub(crate) unsafe fn transpose<T: Copy>(dst: *mut T, src: *const T, rows: usize, cols: usize) {
-    let p = Plane { d_row: rows as isize, d_col: 1, s_row: 1, s_col: cols as isize };
+pub(crate) unsafe fn transpose<T: Copy>(
+    dst: *mut T,
+    to_step: usize,
+    src: *const T,
+    from_step: usize,
+    rows: usize,
+    cols: usize,
+) {
+    let p = Plane { d_row: to_step as isize, d_col: 1, s_row: 1, s_col: from_step as isize };
     for c in (0..rows).step_by(COLUMNS) {
         let (to, from) = p.at(dst.cast::<MaybeUninit<T>>(), src.cast(), 0, c);
         copy_part(to, from, p, cols, COLUMNS.min(rows - c));

@@ -106,6 +106,12 @@ fn gather_typed<T: Copy>(x: &Tensor, axis: usize, index: &Tensor, out: &Tensor) 
             // which is no larger than the tensor's; rows of `out` are disjoint.
             unsafe {
                 let base = src.get().offset(start);
+                if inner == 1 {
+                    let (i, wrong) = clamp(*idx.get().add(row));
+                    any |= wrong;
+                    *dst.get().add(row) = *base.offset(i * step);
+                    return;
+                }
                 let i = std::slice::from_raw_parts(idx.get().add(row * inner), inner);
                 let to = std::slice::from_raw_parts_mut(dst.get().add(row * inner), inner);
                 if along == 0 && inner >= 8 {
@@ -208,6 +214,17 @@ fn scatter_typed<T: Copy, C: Combine<T>>(
                 }
                 for j in 0..n as isize {
                     let (i, s) = (i.offset(j * is), s.offset(j * ss));
+                    if ir == 1 && len >= 8 {
+                        for (k, i) in std::slice::from_raw_parts(i, len as usize).chunks(AHEAD).enumerate() {
+                            any |= clamp_all(i, size, &mut clamped);
+                            for t in 0..i.len() {
+                                let c = (k * AHEAD + t) as isize;
+                                let d = d.offset(c * dr + clamped[t] * ds);
+                                *d = C::combine(*d, *s.offset(c * sr));
+                            }
+                        }
+                        continue;
+                    }
                     for c in 0..len {
                         any |= one(d.offset(c * dr), i.offset(c * ir), s.offset(c * sr));
                     }

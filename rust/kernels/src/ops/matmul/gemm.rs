@@ -117,7 +117,7 @@ pub(super) unsafe fn gemm_on<T: GemmElement>(
     // A few rows, or a few columns seen as rows of the transposed product: nothing is packed.
     let strided = (a.strided(), b.strided());
     if let (Some(sa), Some(sb)) = strided {
-        if m <= ROWS && call.vectors(sa, sb) {
+        if call.outer(sa, sb) || (m <= ROWS && call.vectors(sa, sb)) {
             return;
         }
         if n <= ROWS && Call::new(kernel, n, m, k, b, out.transposed()).vectors(sb, sa) {

@@ -56,9 +56,24 @@ unsafe fn dots_tile<V: Lanes, const ROWS: usize, const COLS: usize>(d: &Dots<V::
     let mut total = [[V::zero(); COLS]; ROWS];
     let full = d.k - d.k % V::LANES;
     let mut p = 0;
+    let block = BLOCK_OF_LANES * V::LANES;
+    // One sum alone would wait for each addition: four of its blocks go side by side.
+    while ROWS * COLS == 1 && p + 4 * block <= full {
+        let mut acc = [V::zero(); 4];
+        for p in (p..p + block).step_by(V::LANES) {
+            for i in 0..4 {
+                let (x, b) = (V::load_all(d.x.add(p + i * block)), V::load_all(d.b.add(p + i * block)));
+                acc[i] = acc[i].mul_add(x, b);
+            }
+        }
+        for i in 0..4 {
+            total[0][0] = total[0][0].add(acc[i]);
+        }
+        p += 4 * block;
+    }
     while p < full {
         // A block's sum is added to the total: long sums stay accurate.
-        let end = full.min(p + BLOCK_OF_LANES * V::LANES);
+        let end = full.min(p + block);
         let mut acc = [[V::zero(); COLS]; ROWS];
         while p < end {
             let mut x = [V::zero(); ROWS];

@@ -113,6 +113,9 @@ fn gemm_agrees_with_naive_sums_for_ragged_sizes_and_any_strides() {
         (260, 40, 30),
         (33, 100, 520),
         (3, 130, 700),
+        (40, 33, 1),
+        (300, 257, 1),
+        (1, 1, 9000),
     ];
     for (s, &(m, n, k)) in sizes.iter().enumerate() {
         for a in 0..4 {
@@ -122,6 +125,17 @@ fn gemm_agrees_with_naive_sums_for_ragged_sizes_and_any_strides() {
                 check::<f32>(m, n, k, [a, b, c], alpha, beta, 4e-6);
                 check::<f64>(m, n, k, [a, b, c], alpha, beta, 1e-14);
             }
+        }
+    }
+}
+
+#[test]
+fn long_dot_products_agree_with_naive_sums() {
+    // The naive sum in float64 is no better than this either.
+    for (m, n, k) in [(1, 1, 70_003), (3, 2, 66_000), (1, 3, 65_536)] {
+        for (alpha, beta) in [(1.0, 0.0), (2.0, 0.25)] {
+            check::<f32>(m, n, k, [0, 1, 0], alpha, beta, 4e-6);
+            check::<f64>(m, n, k, [0, 1, 3], alpha, beta, 1e-12);
         }
     }
 }
@@ -219,6 +233,9 @@ fn the_number_of_threads_changes_no_bit() {
         (2, 3000, 400, [0, 1]),
         (1, 3001, 400, [0, 0]),
         (700, 40, 300, [1, 0]),
+        (600, 500, 1, [0, 0]),
+        (1, 1, 200_003, [0, 0]),
+        (2, 3, 70_001, [0, 1]),
     ] {
         let ((rsa, csa, la), (rsb, csb, lb)) = (arrange(kinds[0], m, k), arrange(kinds[1], k, n));
         let (a, b) = (typed::<f32>(&values(la, 1)), typed::<f32>(&values(lb, 2)));

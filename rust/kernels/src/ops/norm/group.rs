@@ -141,8 +141,8 @@ multiversion! {
                     let (g, x) = (std::slice::from_raw_parts(g.add(at), s.inner), std::slice::from_raw_parts(x.add(at), s.inner));
                     let dx = std::slice::from_raw_parts_mut(dx.add(at), s.inner);
                     let w = w[first + c];
-                    for ((dx, &g), &x) in dx.iter_mut().zip(g).zip(x) {
-                        *dx = (g * w - a - (x - m) * b) * r;
+                    for j in 0..dx.len() {
+                        dx[j] = (g[j] * w - a - (x[j] - m) * b) * r;
                     }
                 }
             }

@@ -152,9 +152,10 @@ multiversion! {
                     db[j] += g[j];
                 }
                 if i % STEPS == STEPS - 1 || i + 1 == mean.len() {
-                    for (acc, low) in acc.iter_mut().zip(low.iter_mut()) {
-                        *acc += low.wide();
-                        *low = T::ZERO;
+                    let (acc, low) = (&mut acc[..2 * d], &mut low[..2 * d]);
+                    for j in 0..2 * d {
+                        acc[j] += low[j].wide();
+                        low[j] = T::ZERO;
                     }
                 }
             }

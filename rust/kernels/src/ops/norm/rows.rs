@@ -170,7 +170,10 @@ pub(super) fn dots<T: Float>(g: &[T], x: &[T], mean: T) -> (f64, f64) {
         let (gc, gr) = g.as_chunks::<LANES>();
         let (xc, xr) = x.as_chunks::<LANES>();
         let (mut acc, mut acc_x) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        for (g, x) in gc.iter().zip(xc) {
+        // By index: where zip is not inlined it costs more than a short run.
+        let xc = &xc[..gc.len()];
+        for i in 0..gc.len() {
+            let (g, x) = (&gc[i], &xc[i]);
             for j in 0..LANES {
                 acc[j] += g[j];
                 acc_x[j] += g[j] * (x[j] - mean);
@@ -206,7 +209,9 @@ pub(super) fn weighted_dots<T: Float>(g: &[T], w: &[T], x: &[T], mean: T) -> (f6
         let (xc, xr) = x.as_chunks::<LANES>();
         let (wc, wr) = w.as_chunks::<LANES>();
         let (mut acc, mut acc_x) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        for ((g, x), w) in gc.iter().zip(xc).zip(wc) {
+        let (xc, wc) = (&xc[..gc.len()], &wc[..gc.len()]);
+        for i in 0..gc.len() {
+            let (g, x, w) = (&gc[i], &xc[i], &wc[i]);
             for j in 0..LANES {
                 let v = g[j] * w[j];
                 acc[j] += v;

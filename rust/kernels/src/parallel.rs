@@ -57,7 +57,11 @@ struct Job {
     call: unsafe fn(*const (), usize),
     closure: *const (),
     tasks: usize,
-    next: AtomicUsize,
+    /// Tasks taken so far: the caller's from the front and the workers' from the back, so that a thread
+    /// finds in its cache what it left there in the kernel before.
+    taken: AtomicUsize,
+    front: AtomicUsize,
+    back: AtomicUsize,
     panicked: AtomicBool,
 }
 
@@ -186,12 +190,15 @@ struct Pool {
 }
 
 impl Job {
-    fn work(&self) {
+    fn work(&self, caller: bool) {
         loop {
-            let i = self.next.fetch_add(1, Ordering::Relaxed);
-            if i >= self.tasks {
+            if self.taken.fetch_add(1, Ordering::Relaxed) >= self.tasks {
                 return;
             }
+            let i = match caller {
+                true => self.front.fetch_add(1, Ordering::Relaxed),
+                false => self.tasks - 1 - self.back.fetch_add(1, Ordering::Relaxed),
+            };
             // SAFETY: the closure outlives the job: `for_each` returns only after all workers left.
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
                 (self.call)(self.closure, i)
@@ -215,7 +222,7 @@ fn worker(shared: Arc<Shared>) {
         seen = shared.epoch();
         if shared.enter(seen) {
             // SAFETY: the job lives until the gate's crowd, which counts this worker, has left.
-            unsafe { (*shared.job.load(Ordering::Acquire)).work() };
+            unsafe { (*shared.job.load(Ordering::Acquire)).work(false) };
             shared.leave();
         }
     }
@@ -251,7 +258,7 @@ impl Pool {
         let epoch = s.epoch().wrapping_add(1) & (usize::MAX >> EPOCH);
         s.gate.store((epoch << EPOCH) | OPEN, SeqCst);
         s.wake(job.tasks - 1);
-        job.work();
+        job.work(true);
         s.gate.fetch_and(!OPEN, SeqCst);
         s.await_workers();
     }
@@ -298,7 +305,9 @@ pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
         call: call::<F>,
         closure: (&raw const f).cast(),
         tasks,
-        next: AtomicUsize::new(0),
+        taken: AtomicUsize::new(0),
+        front: AtomicUsize::new(0),
+        back: AtomicUsize::new(0),
         panicked: AtomicBool::new(false),
     };
     install_fork_guard();

@@ -8,7 +8,7 @@ from .. import cat, nn
 from .._core import Tensor
 
 
-class DenseLayer(nn.Module):
+class DenseLayer(nn.Sequential):
     """Batch norm, ReLU and a 1x1 convolution, then the same with a 3x3 one: `growth` new channels."""
 
     def __init__(self, inputs: int, growth: int) -> None:
@@ -19,10 +19,6 @@ class DenseLayer(nn.Module):
         self.norm2 = nn.BatchNorm2d(4 * growth)
         self.relu2 = nn.ReLU()
         self.conv2 = nn.Conv2d(4 * growth, growth, kernel_size=3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(self.relu1(self.norm1(x)))
-        return self.conv2(self.relu2(self.norm2(x)))
 
 
 class DenseBlock(nn.Module):

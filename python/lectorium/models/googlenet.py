@@ -16,7 +16,7 @@ class GoogLeNetOutputs(NamedTuple):
     aux_logits1: Tensor
 
 
-class BasicConv2d(nn.Module):
+class BasicConv2d(nn.Sequential):
     """Convolution, batch norm, ReLU."""
 
     def __init__(
@@ -26,9 +26,6 @@ class BasicConv2d(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
         self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(x)))
 
 
 class Inception(nn.Module):

@@ -81,7 +81,8 @@ class _List(Module):
 
 _NORMS = (BatchNorm1d, BatchNorm2d)
 # As this library defines them: somebody may put others in their place, to count or to trace.
-_CALL, _FORWARD = Module.__call__, {kind: kind.forward for kind in (*_NORMS, ReLU)}
+_CALL = Module.__call__
+_FORWARD: dict[type[Module], Any] = {kind: kind.forward for kind in (*_NORMS, ReLU)}
 
 
 def _plain(module: Module) -> bool:

@@ -51,8 +51,9 @@ class DenseNet(nn.Module):
 
     `growth`: k, the channels that each layer adds. `depths`: the layers in each dense block. `small`: a 3x3
     convolution at the start; otherwise 7x7 with stride 2 and a pooling, as for ImageNet. Pictures of 4x4 and
-    more (not `small`: 29x29). 176,122 parameters as it stands; names and shapes are torchvision's. Source:
-    Huang, Liu, van der Maaten and Weinberger (2017), Densely connected convolutional networks.
+    more (not `small`: 13x13, with four blocks 29x29). 176,122 parameters as it stands; names and shapes are
+    torchvision's. Source: Huang, Liu, van der Maaten and Weinberger (2017), Densely connected convolutional
+    networks.
 
     Example:
         >>> lt.models.DenseNet()(lt.zeros(2, 3, 32, 32)).shape

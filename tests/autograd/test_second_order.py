@@ -154,6 +154,19 @@ POOL = o.PoolSpec([2, 2], [2, 2], [0, 0], [1, 1], False)
 case("max_pool2d", lambda x: o.max_pool2d(x, POOL)[0] ** 2, (1, 2, 4, 4))
 case("avg_pool2d", lambda x: o.avg_pool2d(x, POOL, True, None) ** 2, (1, 2, 4, 4))
 case("adaptive_avg_pool2d", lambda x: o.adaptive_avg_pool2d(x, [2, 3]) ** 2, (1, 2, 4, 5))
+case(
+    "max_pool2d_offsets max_pool2d_offsets_grad max_pool2d_offsets_gather",
+    lambda x: o.max_pool2d_offsets(x, POOL)[0] ** 3,
+    (1, 2, 4, 4),
+)
+case("cat_part", lambda x: o.cat_part(x, 1, 1, 2) ** 2, M)
+case("batch_norm_relu", lambda x, w, b: o.batch_norm_relu(x, w, b, 1e-5)[0], (4, 3, 2), (3,), (3,))
+case("batch_norm_relu", lambda x: o.batch_norm_relu(x, None, None, 1e-5)[0], (4, 3))
+case(
+    "batch_norm_relu_inference",
+    lambda x, w, b: o.batch_norm_relu_inference(x, w, b, STATS, STATS, 1e-5) ** 2,
+    (4, 3, 2), (3,), (3,),
+)  # fmt: skip
 case("adaptive_max_pool2d", lambda x: o.adaptive_max_pool2d(x, [2, 3])[0] ** 2, (1, 2, 4, 5))
 case("batch_norm", lambda x, w, b: o.batch_norm(x, w, b, 1e-5)[0], (4, 3, 2), (3,), (3,))
 case("batch_norm", lambda x: o.batch_norm(x, None, None, 1e-5)[0], (4, 3))

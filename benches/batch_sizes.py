@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from typing import Any
 
 import numpy as np
 from sides import Side
-from tables import figure, heading, write_results
+from tables import cores, figure, heading, write_results
 from worker import reset_peak, resident, timed
 
 SIZES = 100
@@ -61,10 +60,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--write", action="store_true", help="put the table into benches/RESULTS.md")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.passes < 1:
+        parser.error(f"--passes {args.passes}: expected 1 or more")
     if args.worker is not None:
         print(json.dumps(work(args.worker, args.threads, args.passes)))
         return

@@ -8,11 +8,10 @@ Each side in its own process, in turns; means of all calls, not quartiles, as it
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 
-from tables import figure, heading, write_results
+from tables import cores, figure, heading, write_results
 from worker import Worker
 
 STEPS = ("train ResNet-20 32x32 b64", "train LeNet-5 b64 Adam")
@@ -51,7 +50,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--busy", type=int, nargs="+", default=[1, 2], help="numbers of busy processes")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--write", action="store_true", help="put the table into benches/RESULTS.md")
     args = parser.parse_args()

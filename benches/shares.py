@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 from cases import CASES
 from sides import Side
+from tables import cores
 
 # Kernels whose cost depends on the shape enough to tell shapes apart.
 BY_SHAPE = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "linear", "matmul", "batch_norm")
@@ -61,7 +61,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("case", choices=CASES, metavar="CASE")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--seconds", type=float, default=3.0)
     args = parser.parse_args()
     side = Side("")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import shlex
 import sys
 from pathlib import Path
 
 from cases import CASES, Case
 from sides import MODES
-from tables import Row, head_of, heading, lines_of, report, summary, write_results
+from tables import Row, cores, head_of, heading, lines_of, report, summary, write_results
 from worker import Worker
 
 
@@ -75,7 +75,7 @@ class Kept:
 
 
 def run(args: argparse.Namespace, threads: int) -> bool:
-    """The comparison at one thread count; whether all our cases ran."""
+    """The comparison at one thread count; whether all cases ran on all sides."""
     level = 1 if args.simd == "avx2" else 0
     kept, rows = Kept(args.keep), []
     print("\n".join(head_of(args.torch)), flush=True)
@@ -89,16 +89,27 @@ def run(args: argparse.Namespace, threads: int) -> bool:
         print("\n".join(lines_of(row, args.torch, level)), flush=True)
     print("\n" + "\n".join(summary(rows, args.torch, level)))
     if args.write:
-        words = [a for i, a in enumerate(sys.argv[1:], 1) if "--keep" not in (a, sys.argv[i - 1])]
         setting = f"{threads} thread{'s' * (threads > 1)}" + (", both held to AVX2" if level else "")
+        if args.torch != ["eager"]:
+            setting += f", PyTorch {', '.join(args.torch)}"
         held = [f"{max(r.held.get(m, 0) for r in rows) / 1e6:.0f}" for m in ("", args.torch[0])]
         notes = (
             "Ratio = PyTorch's time / ours; lower quartiles; float32. Memory is the peak beyond what each "
-            f"process held after importing: {held[0]} MB ours, {held[1]} MB PyTorch's."
+            f"process held after importing: {held[0]} MB ours, {held[1]} MB PyTorch's. Code that a library "
+            "loads when it first runs counts, up to 10 MB of ours and 25 MB of PyTorch's."
         )
-        text = heading(" ".join(["python benches/vs_torch.py", *words]), setting, notes)
+        text = heading(command(args, threads), setting, notes)
         write_results(f"vs_torch.py, {setting}", text + "\n" + report(rows, args.torch, level))
-    return not any("" in row.errors for row in rows)
+    return not any(row.errors for row in rows)
+
+
+def command(args: argparse.Namespace, threads: int) -> str:
+    """What to type for the same table; where rows are kept is nobody's concern."""
+    words = ["python", "benches/vs_torch.py", "--threads", str(threads)]
+    words += ["--quick"] if args.quick else []
+    words += ["--simd", args.simd] if args.simd else []
+    words += ["--torch", *args.torch] if args.torch != ["eager"] else []
+    return shlex.join(words)
 
 
 def chosen(words: list[str]) -> list[Case]:
@@ -121,9 +132,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="two short rounds of each case")
     parser.add_argument(
-        "--only", nargs="*", default=[], help="words in names or groups of cases; =NAME for one"
+        "--only", nargs="+", default=[], help="words in names or groups of cases; =NAME for one"
     )
-    parser.add_argument("--threads", type=int, nargs="*", default=[os.cpu_count() or 1])
+    parser.add_argument("--threads", type=int, nargs="+", default=[cores()])
     parser.add_argument("--simd", choices=["", "avx2"], default="", help="holds both sides to AVX2")
     parser.add_argument("--torch", nargs="+", choices=MODES, default=["eager"], help="modes of PyTorch")
     parser.add_argument("--list", action="store_true", help="names the cases")
@@ -132,6 +143,13 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="put the tables into benches/RESULTS.md")
     args = parser.parse_args()
+    for word in args.only:
+        if not chosen([word]):
+            parser.error(f"no case has {word!r} in its name or group; --list names them")
+    if min(args.threads) < 1:
+        parser.error(f"--threads {min(args.threads)}: expected 1 or more")
+    if args.write and args.only:
+        parser.error("--write takes whole tables: leave out --only")
     if args.list:
         print("\n".join(case.name for case in chosen(args.only)))
         return

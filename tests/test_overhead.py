@@ -31,7 +31,7 @@ def printed(code: str, **environment: str) -> str:
 @needs_linux
 def test_tiny_operations_start_no_thread_and_a_large_one_does() -> None:
     code = """
-        import os
+        import os, time
         import lectorium as lt
         from lectorium import nn
 
@@ -49,7 +49,12 @@ def test_tiny_operations_start_no_thread_and_a_large_one_does() -> None:
             loss.backward()
             optimizer.step()
         before = workers()
-        lt.ones(2_000_000).exp()
+        # A new thread takes its name when it first runs, which may be after the kernel.
+        for _ in range(200):
+            lt.ones(2_000_000).exp()
+            if workers():
+                break
+            time.sleep(0.01)
         print(before, workers())
     """
     assert printed(code) == "0 1"

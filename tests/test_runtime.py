@@ -94,6 +94,14 @@ def test_an_unknown_simd_level_is_an_error_that_lists_the_levels(value: str) -> 
     assert out.startswith(f"LECTORIUM_SIMD={value}: this machine has scalar")
 
 
+def test_an_unknown_algorithm_of_convolutions_is_an_error_that_lists_them() -> None:
+    out = run(
+        "try:\n    import lectorium\nexcept ImportError as error:\n    print(error)",
+        LECTORIUM_CONV="nonsense",
+    )
+    assert out.strip() == "LECTORIUM_CONV=nonsense: expected implicit, winograd or direct"
+
+
 def test_an_empty_simd_level_means_the_best_one() -> None:
     assert (
         run("import lectorium as lt; print(lt._core.simd_level())", LECTORIUM_SIMD="").strip()

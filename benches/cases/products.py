@@ -28,7 +28,7 @@ TALL = ((12544, 576, 64), (784, 1152, 128), (6272, 256, 64), (98, 512, 2048))
 
 
 def packed(m: int, k: int, n: int) -> None:
-    """A linear layer whose weight stays, so that a library may keep it packed."""
+    """A linear layer whose weight stays, so that a library may keep it packed; ours alone does."""
 
     def build(side: Side) -> Parts:
         x, w = side.draw(m, k), side.parameter(n, k)

@@ -86,6 +86,29 @@ def test_pictures_of_other_sizes_give_logits_too(make: Callable[[], Any], side: 
         assert make().eval()(lt.zeros(1, 3, side, side)).shape == (1, 7)
 
 
+def test_one_picture_without_a_batch_axis_gives_its_logits() -> None:
+    x = lt.rand(3, 64, 64)
+    for model in (models.AlexNet(7).eval(), models.VGG16(7, small=True).eval()):
+        y = model(x)
+        assert y.shape == (7,)
+        assert lt.allclose(y, model(x[None])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("depths", "side"), [((1, 1, 1), 13), ((1, 1, 1, 1), 29)])
+def test_a_densenet_takes_pictures_down_to_what_its_poolings_allow(
+    depths: tuple[int, ...], side: int
+) -> None:
+    model = models.DenseNet(5, 4, depths, small=False).eval()
+    assert model(lt.zeros(1, 3, side, side)).shape == (1, 5)
+    with pytest.raises(lt.ShapeError, match=r"avg_pool2d \(in features.transition"):
+        model(lt.zeros(1, 3, side - 1, side - 1))
+
+
+def test_dcgan_takes_noise_of_either_shape() -> None:
+    gan, noise = models.DCGAN(32, width=4).eval(), lt.randn(2, 100)
+    assert lt.equal(gan(noise), gan(noise[:, :, None, None]))
+
+
 def test_googlenet_returns_its_auxiliary_logits_in_training_only() -> None:
     model = models.GoogLeNet(5, aux=True)
     x = lt.rand(2, 3, 32, 32)
@@ -218,6 +241,11 @@ def test_wavenet_hears_the_past_as_far_as_its_layers_reach_and_nothing_later() -
          r"UNet: expected .* multiples of 16, got shape \(1, 1, 24, 32\); pad or crop"),
         (lambda: models.UNet(width=4)(lt.zeros(1, 3, 32, 32)), lt.ShapeError,
          r"conv2d \(in down.0.0\): input has 3 channels, weight expects 1"),
+        (lambda: models.UNet(width=4)(lt.zeros(1, 1, 0, 32)), ValueError, r"UNet: expected .* got shape \(1, 1, 0, 32\)"),
+        (lambda: models.VGG16(2, batch_norm=True, small=True)(lt.zeros(3, 32, 32)), lt.ShapeError,
+         r"BatchNorm2d \(in features.1\): expected 4D input"),
+        (lambda: models.DCGAN(32, width=4)(lt.zeros(100)), IndexError, r"\(in generator\): axis 1 is out of range"),
+        (lambda: models.WaveNet(layers=0), ValueError, "WaveNet: layers must be 1 or more, got 0"),
         (lambda: models.DCGAN(48), ValueError, "DCGAN: size must be 32 or 64, got 48"),
         (lambda: models.DCGAN(32, width=4)(lt.zeros(1, 99)), lt.ShapeError,
          r"conv_transpose2d \(in generator.main.0\): input has 99 channels, weight expects 100"),

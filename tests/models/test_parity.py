@@ -179,6 +179,18 @@ def test_in_float32_with_softplus_for_relu_outputs_and_gradients_are_pytorchs(na
         assert_close(gradients(lt, ours, mine), gradients(torch, theirs, other), norm, 5e-3, floor=1e-4)
 
 
+def test_in_float32_two_blocks_of_vgg_with_batch_norm_have_pytorchs_gradients() -> None:
+    """With ReLU, and so joined with batch norm: two blocks, so that few ReLUs fall on the other side of 0."""
+    x = draw("VGG16 with batch norm", "float32")
+    found: list[Named] = []
+    twin = twins("VGG16 with batch norm", "float32")
+    for lib, model in zip((lt, torch), twin, strict=True):
+        head = model.features[:14]
+        assert [type(m).__name__ for m in head[-3:]] == ["BatchNorm2d", "ReLU", "MaxPool2d"]
+        found.append(gradients(lib, head, outputs(lib, head, x)))
+    assert_close(*found, norm, 1e-3, floor=1e-2)  # of conv biases before batch norm only rounding is left
+
+
 def test_the_vaes_loss_is_pytorchs() -> None:
     ours, theirs = twins("VAE", "float64")
     x = draw("VAE", "float64")

@@ -395,3 +395,22 @@ def test_operands_of_other_types_are_a_type_error(name: str, bad: object) -> Non
 def test_integers_too_large_for_int64_are_refused() -> None:
     with pytest.raises(OverflowError, match="int64"):
         lt.ones(2) + 2**70
+
+
+def test_addcmul_keeps_only_the_factors_that_a_gradient_needs() -> None:
+    x, a, b = lt.ones(3, requires_grad=True), lt.ones(3), lt.ones(3)
+    y = lt.addcmul(x, a, b)
+    a.add_(1.0)
+    b.add_(1.0)
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_lerp_and_addcmul_name_the_argument_that_is_no_tensor() -> None:
+    x: Any = lt.ones(2)
+    with pytest.raises(TypeError, match="lerp: end must be a Tensor, got float"):
+        lt.lerp(x, 2.0, 0.5)
+    with pytest.raises(TypeError, match="lerp: input must be a Tensor, got ndarray"):
+        lt.lerp(np.ones(2, np.float32), x, 0.5)
+    with pytest.raises(TypeError, match="addcmul: tensor2 must be a Tensor, got float"):
+        lt.addcmul(x, x, 2.0)

@@ -315,3 +315,11 @@ def test_long_rows_are_gathered_and_scattered_and_refuse_strangers(n: int) -> No
     ):
         with pytest.raises(IndexError, match=f"{n} is out of range"):
             call()
+
+
+def test_an_index_without_axes_selects_and_gives_a_gradient() -> None:
+    x = lt.ones(4, 3, requires_grad=True)
+    y = lt.index_select(x, 1, lt.tensor(1))
+    assert y.shape == (4, 1)
+    y.sum().backward()
+    assert x.grad.tolist() == [[0.0, 1.0, 0.0]] * 4

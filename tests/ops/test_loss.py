@@ -240,3 +240,14 @@ def test_one_hot_agrees() -> None:
     for a in (np.array([0, 2, 1]), np.array([[3], [0]]), np.array(1)):
         assert_same(F.one_hot(lt.tensor(a)), T.one_hot(torch.tensor(a)))
         assert_same(F.one_hot(lt.tensor(a), 6), T.one_hot(torch.tensor(a), 6))
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "binary_cross_entropy_with_logits"])
+def test_a_fused_loss_goes_by_the_name_its_user_knows(name: str) -> None:
+    x, y = lt.randn(3, requires_grad=True), lt.rand(3)
+    loss = getattr(F, name)(x, y)
+    y.add_(1.0)
+    with pytest.raises(RuntimeError, match=f"a tensor that {name} needs for its gradient was changed"):
+        loss.backward()
+    shown = "".join(word.capitalize() for word in name.split("_"))
+    assert repr(getattr(F, name)(x, y, reduction="none").grad_fn) == f"<{shown}Backward>"

@@ -152,3 +152,10 @@ def test_an_empty_batch_of_absurd_pictures_is_an_error_and_the_process_goes_on()
     with pytest.raises((MemoryError, ValueError), match="avg_pool2d"):
         F.avg_pool2d(lt.empty(0, 1, 2**50, 1), (2, 1))
     assert F.avg_pool2d(lt.empty(0, 3, 8, 8), 2).shape == (0, 3, 4, 4)
+
+
+def test_max_pooling_goes_by_one_name_with_indices_and_without() -> None:
+    x = lt.randn(1, 16, 8, 8, requires_grad=True)
+    for indices in (False, True):
+        y = F.max_pool2d(x, 2, return_indices=indices)
+        assert repr((y[0] if indices else y).grad_fn) == "<MaxPool2dBackward>"

@@ -73,16 +73,17 @@ class Recorded(Protocol[P, R]):
 def op(forward: Callable[Concatenate[Any, P], tuple[R, tuple[Any, ...]]]) -> Recorded[P, R]: ...
 @overload
 def op(
-    *, outputs: int
+    *, outputs: int = 1, name: str | None = None
 ) -> Callable[[Callable[Concatenate[Any, P], tuple[R, tuple[Any, ...]]]], Recorded[P, R]]: ...
-def op(forward: Any = None, *, outputs: int = 1) -> Any:
+def op(forward: Any = None, *, outputs: int = 1, name: str | None = None) -> Any:
     """Makes a differentiable operation of ``forward(k, *args) -> (result, saved)``.
 
     The first ``outputs`` of several results carry gradients; integer results never do.
+    ``name`` is what errors and ``grad_fn`` show, where a user knows the function by another one.
     """
     if forward is None:
-        return functools.partial(cast(Any, op), outputs=outputs)
-    made = Op(forward.__name__.rstrip("_"), outputs)
+        return functools.partial(cast(Any, op), outputs=outputs, name=name)
+    made = Op(name or forward.__name__.rstrip("_"), outputs)
     code = forward.__code__
     names: tuple[str, ...] = code.co_varnames[1 : code.co_argcount]
     defaults: tuple[Any, ...] = forward.__defaults__ or ()

@@ -42,10 +42,11 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
             raise _core.ShapeError(
                 f"stack: tensor {i} has shape {list(x.shape)}, tensor 0 has {list(shape)}; they must be equal"
             )
-    if dim in (0, -len(shape) - 1) and shape:
+    axis = normalized("stack", dim, len(shape) + 1)
+    if axis == 0 and shape:
         # One view instead of one for each tensor.
         return ops.reshape(ops.cat(tensors, 0), (len(tensors), *shape))
-    return ops.cat([ops.unsqueeze(x, dim) for x in tensors], dim)
+    return ops.cat([ops.unsqueeze(x, axis) for x in tensors], axis)
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:

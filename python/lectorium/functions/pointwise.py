@@ -74,6 +74,12 @@ def nonzero_tuple(input: Tensor) -> tuple[Tensor, ...]:
     )
 
 
+def _tensors(op: str, **given: Any) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{op}: {name} must be a Tensor, got {type(value).__name__}")
+
+
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """``input + weight * (end - input)``.
 
@@ -81,6 +87,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
         >>> lt.lerp(lt.zeros(2), lt.ones(2), 0.25)
         tensor([0.2500, 0.2500])
     """
+    _tensors("lerp", input=input, end=end)
     if not (input.dtype.is_floating_point and end.dtype == input.dtype):
         return ops.add(input, ops.mul(ops.sub(end, input), weight))
     return ops.lerp(input, end, weight)
@@ -93,6 +100,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
         >>> lt.addcmul(lt.ones(1), lt.full((1,), 2.0), lt.full((1,), 3.0), value=0.5)
         tensor([4.])
     """
+    _tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
     return ops.addcmul(input, tensor1, tensor2, value)
 
 

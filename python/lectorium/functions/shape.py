@@ -87,6 +87,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def normalized(name: str, dim: int, ndim: int) -> int:
     """An axis counted from the front, checked."""
     n = max(ndim, 1)
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}: dim must be an int, got {dim!r}")
     if not -n <= dim < n:
         raise IndexError(f"{name}: axis {dim} is out of range, expected {-n} to {n - 1} for {ndim} axes")
     return dim % n

@@ -49,4 +49,4 @@ class AlexNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.avgpool(self.features(x))
-        return self.classifier(x.flatten(1))
+        return self.classifier(x.flatten(-3))  # one picture without a batch axis too

@@ -23,9 +23,9 @@ def _init(model: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """Transposed convolutions from noise [N, latent] to pictures [N, channels, size, size] within -1 and 1.
+    """Transposed convolutions from noise [N, latent] to pictures [N, channels, size, size] of -1 to 1.
 
-    `width`: the channels before the last layer.
+    `width`: the channels before the last layer. Noise of shape [N, latent, 1, 1] will do too.
 
     Example:
         >>> lt.models.dcgan.Generator(size=32, width=8)(lt.randn(2, 100)).shape
@@ -55,7 +55,7 @@ class Generator(nn.Module):
         _init(self)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.main(z[:, :, None, None])
+        return self.main(z.flatten(1)[:, :, None, None])
 
 
 class Discriminator(nn.Module):

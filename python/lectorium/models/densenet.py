@@ -8,7 +8,7 @@ from .. import cat, nn
 from .._core import Tensor
 
 
-class DenseLayer(nn.Module):
+class DenseLayer(nn.Sequential):
     """Batch norm, ReLU and a 1x1 convolution, then the same with a 3x3 one: `growth` new channels."""
 
     def __init__(self, inputs: int, growth: int) -> None:
@@ -19,10 +19,6 @@ class DenseLayer(nn.Module):
         self.norm2 = nn.BatchNorm2d(4 * growth)
         self.relu2 = nn.ReLU()
         self.conv2 = nn.Conv2d(4 * growth, growth, kernel_size=3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(self.relu1(self.norm1(x)))
-        return self.conv2(self.relu2(self.norm2(x)))
 
 
 class DenseBlock(nn.Module):
@@ -55,8 +51,9 @@ class DenseNet(nn.Module):
 
     `growth`: k, the channels that each layer adds. `depths`: the layers in each dense block. `small`: a 3x3
     convolution at the start; otherwise 7x7 with stride 2 and a pooling, as for ImageNet. Pictures of 4x4 and
-    more (not `small`: 29x29). 176,122 parameters as it stands; names and shapes are torchvision's. Source:
-    Huang, Liu, van der Maaten and Weinberger (2017), Densely connected convolutional networks.
+    more (not `small`: 13x13, with four blocks 29x29). 176,122 parameters as it stands; names and shapes are
+    torchvision's. Source: Huang, Liu, van der Maaten and Weinberger (2017), Densely connected convolutional
+    networks.
 
     Example:
         >>> lt.models.DenseNet()(lt.zeros(2, 3, 32, 32)).shape

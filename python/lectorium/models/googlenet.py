@@ -16,7 +16,7 @@ class GoogLeNetOutputs(NamedTuple):
     aux_logits1: Tensor
 
 
-class BasicConv2d(nn.Module):
+class BasicConv2d(nn.Sequential):
     """Convolution, batch norm, ReLU."""
 
     def __init__(
@@ -26,9 +26,6 @@ class BasicConv2d(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
         self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(x)))
 
 
 class Inception(nn.Module):
@@ -82,7 +79,8 @@ class GoogLeNet(nn.Module):
     `aux`: with the two auxiliary classifiers, and then `forward` returns GoogLeNetOutputs in training; the
     paper adds their losses with weight 0.3. Pictures of 15x15 and more. 6,624,904 parameters, 13,004,888 with
     the auxiliary classifiers; names and shapes are torchvision's, and so are batch norm and 3x3 for 5x5.
-    Source: Szegedy and others (2015), Going deeper with convolutions.
+    torchvision's pretrained weights expect pictures normalised by mean and deviation 0.5 a channel, which
+    there `transform_input` does. Source: Szegedy and others (2015), Going deeper with convolutions.
 
     Example:
         >>> lt.models.GoogLeNet(classes=10)(lt.zeros(2, 3, 64, 64)).shape

@@ -11,8 +11,8 @@ from .resnet import conv3x3, init_convolutions
 class Block(nn.Module):
     """Two 3x3 convolutions beside a shortcut without parameters (option A of the paper).
 
-    Where the block halves the picture the shortcut takes every other pixel, and where it adds channels zeros
-    stand in for them.
+    Where the block halves the picture the shortcut takes every other pixel (pooling with 1x1 windows), and
+    where it adds channels zeros stand in for them.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -27,7 +27,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x
         if self.stride != 1 or self.more:
-            shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+            shortcut = F.pad(F.avg_pool2d(x, 1, self.stride), (0, 0, 0, 0, 0, self.more))
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
         return self.relu(x + shortcut)

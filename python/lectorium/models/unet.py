@@ -54,9 +54,9 @@ class UNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[2] % 16 or x.shape[3] % 16:
+        if x.ndim != 4 or any(size % 16 or not size for size in x.shape[2:]):
             raise ValueError(
-                "UNet: expected pictures [N, channels, H, W] with H and W multiples of 16, "
+                "UNet: expected pictures [N, channels, H, W] with H and W positive multiples of 16, "
                 f"got shape {tuple(x.shape)}; pad or crop the pictures"
             )
         across: list[Tensor] = []

@@ -64,4 +64,4 @@ class VGG16(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.avgpool(self.features(x))
-        return self.classifier(x.flatten(1))
+        return self.classifier(x.flatten(-3))  # one picture without a batch axis too

@@ -43,6 +43,8 @@ class WaveNet(nn.Module):
     stands. Source: van den Oord and others (2016), WaveNet: a generative model for raw audio. The one-hot
     input and its 1x1 convolution are an embedding here.
 
+    Errors: ValueError for no layers.
+
     Example:
         >>> sound = lt.randint(0, 256, (2, 100))
         >>> logits = lt.models.WaveNet()(sound)
@@ -54,6 +56,8 @@ class WaveNet(nn.Module):
 
     def __init__(self, classes: int = 256, layers: int = 8, residual: int = 32, skip: int = 128) -> None:
         super().__init__()
+        if layers < 1:
+            raise ValueError(f"WaveNet: layers must be 1 or more, got {layers}")
         self.embedding = nn.Embedding(classes, residual)
         self.causal = CausalConv1d(residual, residual)
         self.layers = nn.ModuleList(

@@ -210,7 +210,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 @op
 def addcmul(k: Any, x: Any, a: Any, b: Any, value: Any = 1) -> One:
     """``x + value * a * b``, broadcast and promoted."""
-    return k.addcmul(x, a, b, value), (a, b, value, k.meta(x), k.meta(a), k.meta(b))
+    saved = (a if _wants(b) else None, b if _wants(a) else None, value)
+    return k.addcmul(x, a, b, value), (*saved, k.meta(x), k.meta(a), k.meta(b))
 
 
 @addcmul.vjp

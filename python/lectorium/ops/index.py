@@ -77,6 +77,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     axes = len(meta.shape)
     if axes == 0:
         return (k.index_add(k.zeros_of(meta), dim, index, g),)
+    if not index.ndim:
+        index = k.reshape(index, [1])
     return (k.index_get_grad(g, meta, [*[None] * (dim % axes), index]),)
 
 

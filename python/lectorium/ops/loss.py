@@ -52,7 +52,7 @@ def _target_distribution(x: Any, target: Any, weight: Any, ignore_index: int, sm
     return q, total
 
 
-@op
+@op(name="mse_loss")
 def squared_error(k: Any, x: Any, y: Any) -> One:
     """``(x - y)²``, broadcast."""
     return k.squared_error(x, y), (x, y, k.meta(x), k.meta(y))
@@ -65,7 +65,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return need[0] and k.sum_to(d, mx), need[1] and k.sum_to(k.neg(d), my)
 
 
-@op
+@op(name="mse_loss_grad")
 def squared_error_grad(k: Any, g: Any, x: Any, y: Any) -> One:
     """``2 g (x - y)``."""
     return k.squared_error_grad(g, x, y), (g, x, y, k.meta(x), k.meta(y))
@@ -79,7 +79,7 @@ def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
     return dg, need[1] and k.sum_to(d, mx), need[2] and k.sum_to(k.neg(d), my)
 
 
-@op
+@op(name="binary_cross_entropy_with_logits")
 def bce_logits(k: Any, x: Any, y: Any) -> One:
     """The binary cross entropy of ``sigmoid(x)`` and the target ``y``, of one shape."""
     return k.bce_logits(x, y), (x, y)
@@ -91,7 +91,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return need[0] and k.bce_logits_grad(g, x, y), need[1] and k.neg(k.mul(g, x))
 
 
-@op
+@op(name="binary_cross_entropy_with_logits_grad")
 def bce_logits_grad(k: Any, g: Any, x: Any, y: Any) -> One:
     """``g (sigmoid(x) - y)``."""
     return k.bce_logits_grad(g, x, y), (g, x, y)

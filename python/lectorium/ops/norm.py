@@ -47,11 +47,13 @@ def _batch_formula(k: Any, g: Any, x: Any, weight: Any, eps: float, need: Any) -
     return _formula(k, g, x, w, axes, axes, eps, need)
 
 
-@op
+@op(name="batch_norm")
 def batch_norm_relu(k: Any, x: Any, weight: Any, bias: Any, eps: float) -> Three:
     """``relu(batch_norm(x))`` in one pass; what the ReLU let through is found again in the backward pass."""
     y, mean, rstd = k.batch_norm(x, weight, bias, eps, True)
-    return (y, mean, rstd), (x, weight, bias, mean, rstd, eps)
+    # A copy: batch norm alone does not mind when its bias changes before the backward pass.
+    kept = None if bias is None else k.clone(bias)
+    return (y, mean, rstd), (x, weight, kept, mean, rstd, eps)
 
 
 @batch_norm_relu.vjp
@@ -63,7 +65,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return _batch_formula(k, g, x, weight, eps, need)
 
 
-@op
+@op(name="batch_norm")
 def batch_norm_inference(k: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> One:
     """Batch normalisation with given statistics."""
     return k.batch_norm_inference(x, weight, bias, mean, var, eps), (x, weight, mean, var, eps)
@@ -82,7 +84,7 @@ def _inference_grad(k: Any, g: Any, saved: Any, need: Any) -> Any:
 batch_norm_inference.vjp(_inference_grad)
 
 
-@op
+@op(name="batch_norm")
 def batch_norm_relu_inference(k: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> One:
     """``relu(batch_norm_inference(x))`` in one pass."""
     y = k.batch_norm_inference(x, weight, bias, mean, var, eps, True)

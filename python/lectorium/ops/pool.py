@@ -51,7 +51,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.max_pool2d_grad(g, *saved),)
 
 
-@op
+@op(name="max_pool2d")
 def max_pool2d_offsets(k: Any, x: Any, spec: Any) -> Two:
     """As ``max_pool2d``, with the place of each maximum in its window as a byte instead of an index."""
     values, offsets = k.max_pool2d_offsets(x, spec)
@@ -63,7 +63,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.max_pool2d_offsets_grad(g, *saved),)
 
 
-@op
+@op(name="max_pool2d_grad")
 def max_pool2d_offsets_grad(k: Any, g: Any, offsets: Any, meta: Any, spec: Any) -> One:
     """``g`` added where the maxima were."""
     return k.max_pool2d_offsets_grad(g, offsets, meta, spec), (offsets, spec)
@@ -74,7 +74,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.max_pool2d_offsets_gather(g, *saved),)
 
 
-@op
+@op(name="max_pool2d_gather")
 def max_pool2d_offsets_gather(k: Any, x: Any, offsets: Any, spec: Any) -> One:
     """The values where the maxima were."""
     return k.max_pool2d_offsets_gather(x, offsets, spec), (offsets, k.meta(x), spec)

@@ -32,7 +32,7 @@ def batch_norm(
         [[-1.0], [1.0]]
     """
     return _batch_norm(
-        "batch_norm", ops.batch_norm, ops.batch_norm_inference,
+        ops.batch_norm, ops.batch_norm_inference,
         input, running_mean, running_var, weight, bias, training, momentum, eps,
     )  # fmt: skip
 
@@ -55,13 +55,12 @@ def batch_norm_relu(
         [[0.0], [1.0]]
     """
     return _batch_norm(
-        "batch_norm_relu", ops.batch_norm_relu, ops.batch_norm_relu_inference,
+        ops.batch_norm_relu, ops.batch_norm_relu_inference,
         input, running_mean, running_var, weight, bias, training, momentum, eps,
     )  # fmt: skip
 
 
 def _batch_norm(
-    op: str,
     train: Any,
     infer: Any,
     input: Tensor,
@@ -73,13 +72,13 @@ def _batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    x = tensor_of(op, input)
+    x = tensor_of("batch_norm", input)
     if not training and running_mean is not None and running_var is not None:
         return infer(x, weight, bias, running_mean, running_var, eps)
     if not training and (running_mean is not None or running_var is not None):
-        raise ValueError(f"{op}: running_mean and running_var must be given both or neither")
+        raise ValueError("batch_norm: running_mean and running_var must be given both or neither")
     if not training:
-        raise ValueError(f"{op}: expected running_mean and running_var to be given when training=False")
+        raise ValueError("batch_norm: expected running_mean and running_var to be given when training=False")
     y, mean, rstd = train(x, weight, bias, eps)
     if running_mean is not None and running_var is not None and mean.numel():
         n = x.numel() // mean.numel()

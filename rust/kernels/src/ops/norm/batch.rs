@@ -326,7 +326,9 @@ pub fn batch_norm_update_running(
         let unbias = n as f64 / (n as f64 - 1.0);
         for c in 0..channels {
             let rstd = r[c].wide();
-            let var = (1.0 / (rstd * rstd) - eps).max(0.0) * unbias;
+            let var = 1.0 / (rstd * rstd) - eps;
+            // Rounding may bring it below zero; NaN stays.
+            let var = if var < 0.0 { 0.0 } else { var } * unbias;
             // SAFETY: vectors of `channels` elements, checked above; writable and not overlapping.
             unsafe {
                 let p = running_mean.ptr::<T>().offset(c as isize * running_mean.strides()[0]);

@@ -11,8 +11,10 @@ use std::ops::Range;
 const BLOCK: usize = 8192;
 /// Columns that are summed side by side in registers.
 const LANES: usize = 32;
-/// Lines that values a column are loaded for.
+/// Lines that values a column are loaded for, and their elements: lines of many columns lie pages apart,
+/// so few of them are read side by side.
 const STEP: usize = 16;
+const NEAR: usize = 1024;
 /// The most partial sums a channel.
 const CUTS: usize = 64;
 
@@ -38,20 +40,22 @@ impl Lines {
         values.iter().copied().cycle().take(self.width).collect()
     }
 
-    /// Calls a kernel on ranges of elements, whole lines each, from the last to the first: what a pass
+    /// Calls a kernel on ranges of elements, whole lines each, from the middle to both ends: what a pass
     /// before this one read last is still in a cache.
     pub fn over(&self, f: impl Fn(Range<usize>) + Sync) {
         let (len, step) = (self.lines * self.width + self.tail, (GRAIN / self.width).max(1) * self.width);
         let tasks = len.div_ceil(step);
+        let half = tasks / 2;
         for_each(tasks, |task| {
-            let first = (tasks - 1 - task) * step;
+            let piece = if task < half { half - 1 - task } else { tasks - 1 - (task - half) };
+            let first = piece * step;
             f(first..(first + step).min(len));
         });
     }
 
     /// Lines whose sums are folded into float64 together.
     fn block(&self) -> usize {
-        (BLOCK / self.width).clamp(16, 64)
+        (BLOCK / self.width).clamp(4, 64)
     }
 
     /// The two sums of every channel, from `f(elements, width, sums, squares)`, which adds what a block of
@@ -242,7 +246,7 @@ macro_rules! blocks {
         let mut $start = 0;
         while $start < $len {
             let $width = $full.min($len - $start);
-            let $lines = (($len - $start) / $width).min(STEP);
+            let $lines = (($len - $start) / $width).min((NEAR / $width).clamp(1, STEP));
             $body;
             $start += $lines * $width;
         }

@@ -50,9 +50,9 @@ pub fn cat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
     }
     shape[axis] = total;
     if axis == 1 && parts.iter().all(|t| t.dtype() == dtype) {
-        // What is held with the channels last stays so, unless more would have to be reordered.
-        let held = parts.iter().filter(|t| t.channels_last().is_some()).map(|t| t.numel()).sum::<usize>();
-        if held > 0 && 2 * held >= parts.iter().map(|t| t.numel()).sum() {
+        // One part held with the channels last makes the whole so: convolutions are about, and a whole in
+        // row-major order would be reordered by each of them.
+        if parts.iter().any(|t| t.channels_last().is_some()) {
             let rows = parts.iter().map(|t| t.to_channels_last(op)).collect::<Result<Vec<_>>>()?;
             let out = Tensor::empty_rows(op, &shape, dtype)?;
             cat_rows(&rows.iter().collect::<Vec<_>>(), 2, &out);

@@ -66,7 +66,7 @@ struct Share(AtomicU64);
 
 impl Share {
     fn set(&self, tasks: Range<usize>) {
-        self.0.store((tasks.end as u64) << 32 | tasks.start as u64, Ordering::Relaxed);
+        self.0.store(((tasks.end as u64) << 32) | tasks.start as u64, Ordering::Relaxed);
     }
 
     fn take(&self, lowest: bool) -> Option<usize> {

@@ -104,7 +104,8 @@ impl<'a, T: GemmElement> Call<'a, T> {
         let panels_each = panels.div_ceil(wanted.div_ceil(row_blocks).min(panels));
         let col_blocks = panels.div_ceil(panels_each);
         for_each(row_blocks * col_blocks, |task| {
-            let (block, first) = (task / col_blocks, task % col_blocks * panels_each);
+            // Neighbours, which mostly meet one thread, share panels of B; the last block of rows is small.
+            let (block, first) = (task % row_blocks, task / row_blocks * panels_each);
             // SAFETY: the ranges lie within the operands; each task writes its own part of C.
             unsafe { self.block(block, first..(first + panels_each).min(panels), &cols, &ks, b) }
         });

@@ -85,6 +85,13 @@ fn total(
     parts.into_iter().fold(0.0, join)
 }
 
+/// A row-major tensor whose memory is in this order already: tasks should not be the first to ask for it.
+fn row_major(op: &'static str, g: &Tensor) -> Result<Tensor> {
+    let row = copy::contiguous(op, g)?;
+    let _ = row.storage().ptr();
+    Ok(row)
+}
+
 /// The `p`-norm of all elements of all gradients (`p` may be infinite), accumulated in float64.
 pub fn grad_norm(grads: &[&Tensor], p: f64) -> Result<f64> {
     let op = "clip_grad_norm_";
@@ -95,7 +102,7 @@ pub fn grad_norm(grads: &[&Tensor], p: f64) -> Result<f64> {
     for g in grads {
         g.expect_cpu(op)?;
         for_float_types!(op, g.dtype(), T => { let _: Option<T> = None; });
-        rows.push(copy::contiguous(op, g)?);
+        rows.push(row_major(op, g)?);
     }
     let most = || total(&rows, max_absolute::<f32>, max_absolute::<f64>, p, largest);
     Ok(if p == f64::INFINITY {
@@ -143,7 +150,7 @@ pub fn scale_all(grads: &[&Tensor], factor: f64) -> Result<()> {
     }
     let mut rows = Vec::with_capacity(grads.len());
     for g in &grads {
-        rows.push(copy::contiguous(op, g)?);
+        rows.push(row_major(op, g)?);
     }
     let lengths: Vec<usize> = rows.iter().map(Tensor::numel).collect();
     let tasks = tasks(&lengths);

@@ -10,7 +10,7 @@ use super::vector::Vector;
 
 /// What the exponential function needs to know of a float type.
 pub trait Exp: Sized + 'static {
-    const ONE: Self;
+    const UNIT: Self;
     const TWO: Self;
     const LOG2_E: Self;
     /// ln 2 in two parts: a multiple of the first is exact.
@@ -33,7 +33,7 @@ pub trait Exp: Sized + 'static {
 }
 
 impl Exp for f32 {
-    const ONE: f32 = 1.0;
+    const UNIT: f32 = 1.0;
     const TWO: f32 = 2.0;
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_40e-4];
@@ -54,7 +54,7 @@ impl Exp for f32 {
 }
 
 impl Exp for f64 {
-    const ONE: f64 = 1.0;
+    const UNIT: f64 = 1.0;
     const TWO: f64 = 2.0;
     const LOG2_E: f64 = std::f64::consts::LOG2_E;
     const LN_2: [f64; 2] = [6.93147180369123816490e-01, 1.90821492927058770002e-10];
@@ -104,7 +104,7 @@ unsafe fn exp_parts<V: Vector>(x: V) -> (V, V) {
 /// `1 / (1 + exp(-x))`
 #[inline(always)]
 pub unsafe fn sigmoid<V: Vector>(x: V) -> V {
-    let one = V::splat(V::Elem::ONE);
+    let one = V::splat(V::Elem::UNIT);
     let bounded = V::splat(V::Elem::default()).sub(x);
     let (p, s) =
         exp_parts(bounded.at_least(V::splat(V::Elem::LEAST)).at_most(V::splat(V::Elem::MOST)));
@@ -117,7 +117,7 @@ pub unsafe fn tanh<V: Vector>(x: V) -> V {
     let bounded =
         twice.at_least(V::splat(V::Elem::MINUS_FLAT)).at_most(V::splat(V::Elem::FLAT));
     let (p, s) = exp_parts(bounded);
-    let m = p.mul_add(s, s.sub(V::splat(V::Elem::ONE)));
+    let m = p.mul_add(s, s.sub(V::splat(V::Elem::UNIT)));
     m.div(m.add(V::splat(V::Elem::TWO)))
 }
 

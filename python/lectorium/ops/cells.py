@@ -1,8 +1,8 @@
 """One step of every recurrent cell, in small operations.
 
-``STEPS[kind](k, x, state, weights) -> (y, state)``: ``k`` is the namespace of kernels or of operations, ``x``
-``[B, G*H]`` the input's part of the gates with every bias that can be added ahead. These are the oracle of the
-fused kernels, and what runs in their place under ``create_graph``.
+``STEPS[kind](k, x, state, weights) -> (y, state)``: ``k`` is the namespace of kernels or of operations,
+``x`` ``[B, G*H]`` the input's part of the gates with every bias that can be added ahead. These are the
+oracle of the fused kernels, and what runs in their place under ``create_graph``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _rnn(activation: str) -> Step:
 
 
 def lstm(k: Any, x: Any, state: State, weights: Sequence[Any]) -> tuple[Any, State]:
-    """Hochreiter & Schmidhuber 1997 with forget gates; gates i, f, g, o; ``w_hr`` projects h (Sak et al. 2014)."""
+    """Gers et al. 2000, gates i, f, g, o; ``w_hr`` (or None) projects h (Sak et al. 2014)."""
     (h, c), (w_hh, w_hr) = state, weights
     i, f, g, o = parts(k, k.add(x, k.linear(h, w_hh)), 4)
     c = k.add(k.mul(k.sigmoid(f), c), k.mul(k.sigmoid(i), k.tanh(g)))
@@ -131,7 +131,7 @@ def residual_rnn(k: Any, x: Any, state: State, weights: Sequence[Any]) -> tuple[
 
 
 def skip_rnn(k: Any, x: Any, state: State, weights: Sequence[Any]) -> tuple[Any, State]:
-    """``h' = tanh(x + W_hh h + W_skip h_k)``, h_k the state of k steps ago; the last k states, newest first."""
+    """``h' = tanh(x + W_hh h + W_skip h_k)``, h_k that of k steps ago; state: the last k, newest first."""
     w_hh, w_skip = weights
     near, far = k.linear(state[0], w_hh), k.linear(state[-1], w_skip)
     h = k.tanh(k.add(k.add(x, near), far))

@@ -41,7 +41,8 @@ def composite(
     dense = batch_sizes is None
     sizes = [x.shape[1]] * x.shape[0] if batch_sizes is None else list(batch_sizes)
     rows = split(k, k.reshape(x, [sum(sizes), x.shape[-1]]), sizes, 0)
-    initial, ended = state, []
+    initial = state
+    ended: list[tuple[Any, ...]] = []
     if reverse:
         state = _rows(k, initial, 0, sizes[-1])
     outputs: list[Any] = []

@@ -106,16 +106,14 @@ unsafe fn exp_parts<V: Vector>(x: V) -> (V, V) {
 pub unsafe fn sigmoid<V: Vector>(x: V) -> V {
     let one = V::splat(V::Elem::UNIT);
     let bounded = V::splat(V::Elem::default()).sub(x);
-    let (p, s) =
-        exp_parts(bounded.at_least(V::splat(V::Elem::LEAST)).at_most(V::splat(V::Elem::MOST)));
+    let (p, s) = exp_parts(bounded.at_least(V::splat(V::Elem::LEAST)).at_most(V::splat(V::Elem::MOST)));
     one.div(p.mul_add(s, s).add(one))
 }
 
 #[inline(always)]
 pub unsafe fn tanh<V: Vector>(x: V) -> V {
     let twice = x.add(x);
-    let bounded =
-        twice.at_least(V::splat(V::Elem::MINUS_FLAT)).at_most(V::splat(V::Elem::FLAT));
+    let bounded = twice.at_least(V::splat(V::Elem::MINUS_FLAT)).at_most(V::splat(V::Elem::FLAT));
     let (p, s) = exp_parts(bounded);
     let m = p.mul_add(s, s.sub(V::splat(V::Elem::UNIT)));
     m.div(m.add(V::splat(V::Elem::TWO)))
@@ -154,9 +152,8 @@ mod tests {
             assert!((got - want).abs() <= ulp * want.abs(), "at {at}: {got} instead of {want}");
         };
         // SAFETY: no pointers are passed.
-        let (single, double) = unsafe {
-            (run(Both { x: xs.iter().map(|&x| x as f32).collect() }), run(Both { x: xs.clone() }))
-        };
+        let (single, double) =
+            unsafe { (run(Both { x: xs.iter().map(|&x| x as f32).collect() }), run(Both { x: xs.clone() })) };
         for (i, &x) in xs.iter().enumerate() {
             let y = x as f32 as f64;
             worst(single[i].0 as f64, 1.0 / (1.0 + (-y).exp()), 4e-7, y);

@@ -9,13 +9,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
 /// float32 or float64, with its vectors.
 pub trait Float:
-    Element
-    + Exp
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + AddAssign
+    Element + Exp + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + AddAssign
 {
     #[cfg(target_arch = "x86_64")]
     type Avx512: Vector<Elem = Self>;

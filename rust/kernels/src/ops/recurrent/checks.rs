@@ -77,10 +77,7 @@ pub(super) struct CheckedBack {
 fn expect(op: &'static str, name: &str, t: &Tensor, shape: &[usize], dtype: DType) -> Result<()> {
     t.expect_cpu(op)?;
     if t.shape() != shape {
-        return Err(Error::shape(
-            op,
-            format!("expected shape {shape:?} for {name}, got {:?}", t.shape()),
-        ));
+        return Err(Error::shape(op, format!("expected shape {shape:?} for {name}, got {:?}", t.shape())));
     }
     if t.dtype() != dtype {
         return Err(Error::dtype(
@@ -131,14 +128,19 @@ impl Checked {
                 if sizes.is_empty() || sizes.contains(&0) || sizes.windows(2).any(|w| w[0] < w[1]) {
                     return Err(Error::value(
                         op,
-                        format!("batch_sizes must be one or more positive numbers that never rise, got {sizes:?}"),
+                        format!(
+                            "batch_sizes must be one or more positive numbers that never rise, got {sizes:?}"
+                        ),
                     ));
                 }
                 let rows = sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
                 if rows != Some(x.shape()[0]) {
                     return Err(Error::shape(
                         op,
-                        format!("batch_sizes {sizes:?} do not add up to the {} rows of the input", x.shape()[0]),
+                        format!(
+                            "batch_sizes {sizes:?} do not add up to the {} rows of the input",
+                            x.shape()[0]
+                        ),
                     ));
                 }
                 sizes.to_vec()
@@ -175,7 +177,11 @@ impl Checked {
                 op,
                 format!(
                     "expected w_hh of shape [{products} * hidden, hidden]{}, got {:?}",
-                    if kind == Kind::Lstm { " or, with w_hr, [4 * hidden, proj], proj at most hidden" } else { "" },
+                    if kind == Kind::Lstm {
+                        " or, with w_hr, [4 * hidden, proj], proj at most hidden"
+                    } else {
+                        ""
+                    },
                     w_hh.shape()
                 ),
             ));
@@ -209,7 +215,11 @@ impl Checked {
             kind,
             x: row_major(x)?,
             state: s.state.iter().map(row_major).collect::<Result<_>>()?,
-            weights: s.weights.iter().map(|w| w.as_ref().map(row_major).transpose()).collect::<Result<_>>()?,
+            weights: s
+                .weights
+                .iter()
+                .map(|w| w.as_ref().map(row_major).transpose())
+                .collect::<Result<_>>()?,
             sizes,
             reverse: s.reverse,
             dense: s.batch_sizes.is_none(),
@@ -256,11 +266,8 @@ impl Checked {
             ));
         }
         let total: usize = self.sizes.iter().sum();
-        let y_shape: Vec<usize> = if self.dense {
-            vec![self.sizes.len(), self.sizes[0], self.r]
-        } else {
-            vec![total, self.r]
-        };
+        let y_shape: Vec<usize> =
+            if self.dense { vec![self.sizes.len(), self.sizes[0], self.r] } else { vec![total, self.r] };
         expect(op, "the output", b.y, &y_shape, self.x.dtype())?;
         if let Some(dy) = b.dy {
             expect(op, "the output's gradient", dy, &y_shape, self.x.dtype())?;

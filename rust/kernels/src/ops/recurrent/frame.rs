@@ -143,7 +143,11 @@ impl<T: Num> Turns<T> {
         let turns = Turns::<T>::empty(op, f, columns)?;
         for turn in 0..2 {
             for b in 0..f.batch {
-                std::ptr::copy_nonoverlapping(from.add(b * columns), turns.at(turn).add(b * turns.ld), columns);
+                std::ptr::copy_nonoverlapping(
+                    from.add(b * columns),
+                    turns.at(turn).add(b * turns.ld),
+                    columns,
+                );
             }
         }
         Ok(turns)
@@ -231,11 +235,7 @@ pub(super) unsafe fn copy_rows<T>(
 /// Up to a vector of elements; those missing are zero.
 #[inline(always)]
 pub(super) unsafe fn get<V: Vector>(p: *const V::Elem, n: usize) -> V {
-    if n >= V::LANES {
-        V::load(p)
-    } else {
-        V::splat(V::Elem::default()).load_lanes(V::mask(0, n), p)
-    }
+    if n >= V::LANES { V::load(p) } else { V::splat(V::Elem::default()).load_lanes(V::mask(0, n), p) }
 }
 
 #[inline(always)]

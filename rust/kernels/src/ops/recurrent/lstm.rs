@@ -91,9 +91,8 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let panels = Panels::<T>::gates(op, k.weight(0), 4)?;
     let back_out = projection.map(|w| Panels::<T>::gates(op, w, 1)).transpose()?;
     // SAFETY: the states were checked to be of the batch.
-    let (state, c) = unsafe {
-        (Turns::new(op, &f, k.state[0].ptr::<T>(), r)?, Own::new(op, &f, k.state[1].ptr::<T>())?)
-    };
+    let (state, c) =
+        unsafe { (Turns::new(op, &f, k.state[0].ptr::<T>(), r)?, Own::new(op, &f, k.state[1].ptr::<T>())?) };
     // What the projection sees.
     let inner = back_out.as_ref().map(|_| Turns::<T>::empty(op, &f, h)).transpose()?;
     let (xp, yp) = (SendPtr(k.x.ptr::<T>()), SendPtr(y.ptr::<T>()));
@@ -196,11 +195,8 @@ impl<T: Float> Kernel<T> for Back<T> {
         let one = V::splat(T::UNIT);
         for b in 0..self.rows {
             let block = self.block.add(b * SLOTS * nr);
-            let earlier = if b < self.went_on {
-                self.earlier.add((b * SLOTS + C) * nr)
-            } else {
-                self.c0.add(b * nr)
-            };
+            let earlier =
+                if b < self.went_on { self.earlier.add((b * SLOTS + C) * nr) } else { self.c0.add(b * nr) };
             let mut u = 0;
             while u < self.len {
                 let n = self.len - u;

@@ -57,8 +57,7 @@ impl<T: Float> Kernel<T> for Ahead<T> {
 pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let (op, f, h) = (k.op, k.frame::<T>(), k.h);
     let (y, hn) = (k.rows_of(h)?, k.state_of(h)?);
-    let saved =
-        if save && k.kind == Kind::ResidualRnn { Some(k.room_to_save::<T>(&f, 1)?) } else { None };
+    let saved = if save && k.kind == Kind::ResidualRnn { Some(k.room_to_save::<T>(&f, 1)?) } else { None };
     let scratch = if saved.is_some() { None } else { Some(Own::<T>::slots(op, &f, 1)?) };
     let panels = Panels::<T>::gates(op, k.weight(0), 1)?;
     // SAFETY: the state was checked to be of the batch.

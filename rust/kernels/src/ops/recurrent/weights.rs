@@ -154,12 +154,7 @@ pub(super) unsafe fn weight_grad<T: Num>(
 }
 
 /// `gates` vectors that tasks have summed up, `[tasks][gates][nr]`, as one `[gates * h]`.
-pub(super) fn sums_of<T: Num>(
-    op: &'static str,
-    f: &Frame,
-    sums: &Room<T>,
-    gates: usize,
-) -> Result<Tensor> {
+pub(super) fn sums_of<T: Num>(op: &'static str, f: &Frame, sums: &Room<T>, gates: usize) -> Result<Tensor> {
     let out = Tensor::empty(op, &[gates * f.h], T::DTYPE)?;
     for task in 0..f.tasks {
         let units = f.units(task);

@@ -45,8 +45,9 @@ def _fused(kind: str, states: int) -> Any:
 
     def forward(k: Any, spec: Any, x: Any, *rest: Any) -> Any:
         n, sizes, reverse = spec
-        save = any(t.requires_grad for t in (x, *rest) if t is not None) and _core.is_grad_enabled()
-        y, kept, *state = k.recurrent(kind, x, rest[:n], rest[n:], sizes, reverse, save)
+        y, kept, *state = k.recurrent(
+            kind, x, rest[:n], rest[n:], sizes, reverse, _core.needs_grad((x, *rest))
+        )
         return (y, *state), (spec, y, kept, x, *rest)
 
     recorded = op(outputs=1 + states, name=kind)(forward)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,9 +210,7 @@ def test_a_layer_is_a_loop_over_its_cell(
 
 
 @every_kind
-def test_batch_first_unbatched_and_packed_are_the_same_numbers(
-    name: str, options: Any, count: int
-) -> None:
+def test_batch_first_unbatched_and_packed_are_the_same_numbers(name: str, options: Any, count: int) -> None:
     layer = layer_of(name, options, num_layers=2, bidirectional=True)
     x = lt.tensor(sample((STEPS, BATCH, INPUT), "float64"))
     out, state = layer(x)
@@ -262,7 +257,7 @@ def test_only_what_is_asked_for_gets_gradients(name: str, options: Any, count: i
     kept = "weight_xh_l0" if name == "ConcatLSTM" else "weight_hh_l0"
     layer.get_parameter(kept).requires_grad = True
     x = lt.tensor(sample((STEPS, BATCH, INPUT), "float64")).requires_grad_()
-    out, state = layer(x)
+    _, state = layer(x)
     flat(state)[-1].sum().backward()
     assert x.grad is not None
     assert [k for k, p in layer.named_parameters() if p.grad is not None] == [kept]

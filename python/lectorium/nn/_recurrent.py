@@ -84,7 +84,11 @@ class Form(Module):
         middle = () if batch is None else (batch,)
         for s, (name, n) in zip(given, self._states.items(), strict=True):
             if s.shape != (*lead, *middle, n):
-                self._refuse_state(name, s, [*lead, *middle, n])
+                axes = ["layers * directions"] * len(lead) + ["batch"] * len(middle) + ["size"]
+                raise ShapeError(
+                    f"{type(self).__name__}: expected the state {name} of shape {[*lead, *middle, n]} "
+                    f"({', '.join(axes)}), got {list(s.shape)}"
+                )
             if s.dtype is not dtype:
                 raise TypeError(
                     f"{type(self).__name__}: the state {name} is {s.dtype.name} and the input {dtype.name}; "
@@ -103,11 +107,6 @@ class Form(Module):
         wanted = "a tensor" if n == 1 else f"a tuple of {n} tensors ({', '.join(self._states)})"
         got = f"a {type(hx).__name__} of {len(hx)}" if isinstance(hx, (tuple, list)) else type(hx).__name__  # pyright: ignore[reportUnknownArgumentType]
         raise TypeError(f"{type(self).__name__}: the state must be {wanted}, got {got}")
-
-    def _refuse_state(self, name: str, s: Tensor, wanted: list[int]) -> NoReturn:
-        raise ShapeError(
-            f"{type(self).__name__}: expected the state {name} of shape {wanted}, got {list(s.shape)}"
-        )
 
     def _zeros(self, batch: int, dtype: DType) -> States:
         return tuple([_core.zeros([batch, n], dtype) for n in self._states.values()])
@@ -288,8 +287,8 @@ class RecurrentLayer(Form):
     def _refuse(self, x: Tensor, wanted: str | None = None) -> NoReturn:
         if wanted is None:
             wanted = f"an input of shape {self._layout()}, or [steps, {self.input_size}] without a batch"
-        least = "; one step at least" if x.ndim > 1 and x.shape[-1] == self.input_size else ""
-        raise ShapeError(f"{type(self).__name__}: expected {wanted}{least}, got shape {list(x.shape)}")
+            wanted += ", of one step at least" if 0 in x.shape[:-1] else ""
+        raise ShapeError(f"{type(self).__name__}: expected {wanted}, got shape {list(x.shape)}")
 
     def extra_repr(self) -> str:
         said = f"{self.input_size}, {self.hidden_size}"

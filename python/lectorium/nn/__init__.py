@@ -63,7 +63,16 @@ from .loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from .lstm_variants import (
+    ConcatLSTM,
+    ConcatLSTMCell,
+    LayerNormLSTM,
+    LayerNormLSTMCell,
+    PeepholeLSTM,
+    PeepholeLSTMCell,
+)
 from .module import Module
+from .mut import MUT1, MUT2, MUT3, MUT1Cell, MUT2Cell, MUT3Cell
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from .padding import (
     CircularPad1d,
@@ -98,6 +107,9 @@ from .pooling import (
     MaxUnpool1d,
     MaxUnpool2d,
 )
+from .recurrent import GRU, LSTM, RNN
+from .recurrent_cells import GRUCell, LSTMCell, RNNCell
+from .rnn_variants import ResidualRNN, ResidualRNNCell, SkipRNN, SkipRNNCell
 from .sparse import Embedding
 from .vision import (
     ChannelShuffle,
@@ -115,6 +127,12 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "MUT1",
+    "MUT2",
+    "MUT3",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -134,6 +152,8 @@ __all__ = [
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
+    "ConcatLSTM",
+    "ConcatLSTMCell",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
@@ -152,6 +172,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -167,13 +188,19 @@ __all__ = [
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
+    "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -191,10 +218,13 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PeepholeLSTM",
+    "PeepholeLSTMCell",
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -204,9 +234,13 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "ResidualRNN",
+    "ResidualRNNCell",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SkipRNN",
+    "SkipRNNCell",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",

@@ -1075,6 +1075,21 @@ def crf_log_likelihood_grad(
 def crf_decode(
     emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, lengths: list[_int]
 ) -> list[tuple[list[_int], _float]]: ...
+def additive_attention(
+    query: Tensor, keys: Tensor, direction: Tensor, values: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def additive_attention_grad(
+    context_grad: Tensor | None,
+    weights_grad: Tensor | None,
+    query: Tensor,
+    keys: Tensor,
+    direction: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    weights: Tensor,
+    bent: Tensor,
+    wants_values: _bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]: ...
 
 # Products, convolution, pooling.
 

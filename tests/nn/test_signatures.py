@@ -13,7 +13,7 @@ import lectorium as lt
 torch = pytest.importorskip("torch", reason="parity needs torch")
 
 # Functions that PyTorch lacks.
-OURS = {"batch_norm_relu"}
+OURS = {"batch_norm_relu", "conv2d_relu", "linear_relu"}
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}
 

@@ -18,14 +18,29 @@ def conv2d(k: Any, x: Any, w: Any, b: Any, spec: Any) -> One:
     return k.conv2d(x, w, b, spec), saved
 
 
-@conv2d.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+def _conv2d_grad(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, w, mx, mw, spec = saved
     return (
         need[0] and k.conv2d_input_grad(g, w, mx.shape, spec),
         need[1] and k.conv2d_weight_grad(g, x, mw.shape, spec),
         need[2] and k.sum(g, (0, 2, 3)),
     )
+
+
+conv2d.vjp(_conv2d_grad)
+
+
+@op(name="conv2d")
+def conv2d_relu(k: Any, x: Any, w: Any, b: Any, spec: Any) -> One:
+    """``relu(conv2d(...))``, the ReLU while the sums are written."""
+    y = k.conv2d(x, w, b, spec, True)
+    return y, (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w), spec, y)
+
+
+@conv2d_relu.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    *before, y = saved
+    return _conv2d_grad(k, k.relu_grad(g, y), before, need)
 
 
 @op

@@ -39,8 +39,7 @@ def linear(k: Any, x: Any, w: Any, b: Any = None) -> One:
     return k.linear(x, w, b), (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w))
 
 
-@linear.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+def _linear_grad(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, w, mx, mw = saved
     rows = 1
     for d in mx.shape[:-1]:
@@ -49,3 +48,19 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     dx = need[0] and k.reshape(k.matmul(flat, w), list(mx.shape))
     dw = need[1] and k.matmul(k.transpose(flat, 0, 1), k.reshape(x, [rows, mx.shape[-1]]))
     return dx, dw, len(need) > 2 and need[2] and k.sum(flat, (0,))
+
+
+linear.vjp(_linear_grad)
+
+
+@op(name="linear")
+def linear_relu(k: Any, x: Any, w: Any, b: Any = None) -> One:
+    """``relu(x wᵀ + b)``, the ReLU while the product is written."""
+    y = k.linear(x, w, b, True)
+    return y, (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w), y)
+
+
+@linear_relu.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    *before, y = saved
+    return _linear_grad(k, k.relu_grad(g, y), before, need)

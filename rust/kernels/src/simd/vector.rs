@@ -32,6 +32,8 @@ pub trait Vector: Copy {
     unsafe fn load(p: *const Self::Elem) -> Self;
     unsafe fn store(self, p: *mut Self::Elem);
     unsafe fn add(self, b: Self) -> Self;
+    /// Each lane, or that of `floor` if it is greater; NaN stays.
+    unsafe fn at_least(self, floor: Self) -> Self;
     /// `self * b + c`
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// Lanes `first .. first + len`.
@@ -118,6 +120,13 @@ impl<T: Float> Vector for Array<T> {
         Array([self.0[0] + b.0[0], self.0[1] + b.0[1], self.0[2] + b.0[2], self.0[3] + b.0[3]])
     }
     #[inline(always)]
+    unsafe fn at_least(mut self, floor: Self) -> Self {
+        for i in 0..4 {
+            self.0[i] = if self.0[i] < floor.0[i] { floor.0[i] } else { self.0[i] };
+        }
+        self
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
         let [x, y, z, w] = self.0;
         Array([x * b.0[0] + c.0[0], y * b.0[1] + c.0[1], z * b.0[2] + c.0[2], w * b.0[3] + c.0[3]])
@@ -165,7 +174,7 @@ mod x86 {
     }
 
     macro_rules! avx512 {
-        ($t:ty, $v:ty, $mask:ty, $lanes:expr, $set1:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
+        ($t:ty, $v:ty, $mask:ty, $lanes:expr, $set1:ident, $load:ident, $store:ident, $add:ident, $max:ident, $fma:ident,
          $mload:ident, $mstore:ident, $sum:ident, { $($columns:item)? }) => {
             impl Vector for $v {
                 type Elem = $t;
@@ -187,6 +196,11 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn add(self, b: Self) -> Self {
                     $add(self, b)
+                }
+                #[inline(always)]
+                unsafe fn at_least(self, floor: Self) -> Self {
+                    // Of the two the instruction gives the second where one is NaN.
+                    $max(floor, self)
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -229,6 +243,7 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_max_ps,
         _mm512_fmadd_ps,
         _mm512_mask_loadu_ps,
         _mm512_mask_storeu_ps,
@@ -265,6 +280,7 @@ mod x86 {
         _mm512_loadu_pd,
         _mm512_storeu_pd,
         _mm512_add_pd,
+        _mm512_max_pd,
         _mm512_fmadd_pd,
         _mm512_mask_loadu_pd,
         _mm512_mask_storeu_pd,
@@ -273,7 +289,7 @@ mod x86 {
     );
 
     macro_rules! avx2 {
-        ($t:ty, $v:ty, $lanes:expr, $int:ty, $set1:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
+        ($t:ty, $v:ty, $lanes:expr, $int:ty, $set1:ident, $load:ident, $store:ident, $add:ident, $max:ident, $fma:ident,
          $mload:ident, $mstore:ident, $blend:ident, $cast:ident, { $($columns:item)? }) => {
             impl Vector for $v {
                 type Elem = $t;
@@ -295,6 +311,11 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn add(self, b: Self) -> Self {
                     $add(self, b)
+                }
+                #[inline(always)]
+                unsafe fn at_least(self, floor: Self) -> Self {
+                    // Of the two the instruction gives the second where one is NaN.
+                    $max(floor, self)
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -350,6 +371,7 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_max_ps,
         _mm256_fmadd_ps,
         _mm256_maskload_ps,
         _mm256_maskstore_ps,
@@ -381,6 +403,7 @@ mod x86 {
         _mm256_loadu_pd,
         _mm256_storeu_pd,
         _mm256_add_pd,
+        _mm256_max_pd,
         _mm256_fmadd_pd,
         _mm256_maskload_pd,
         _mm256_maskstore_pd,

@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
+from .._core import Tensor, note
 from ..autograd.tape import One, op
 from .elementwise import _wants
+from .unary import computed_relu
 
 ConvSpec = _core.ConvSpec
+
+
+def _kept(k: Any, x: Any, w: Any, spec: Any) -> tuple[Any, ...]:
+    return x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w), spec
 
 
 @op
 def conv2d(k: Any, x: Any, w: Any, b: Any, spec: Any) -> One:
     """Cross-correlation of [N, C, H, W] with [O, C / groups, kh, kw], plus a bias."""
-    saved = (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w), spec)
-    return k.conv2d(x, w, b, spec), saved
+    return k.conv2d(x, w, b, spec), _kept(k, x, w, spec)
 
 
-def _conv2d_grad(k: Any, g: Any, saved: Any, need: Any) -> Any:
+@conv2d.vjp
+def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, w, mx, mw, spec = saved
     return (
         need[0] and k.conv2d_input_grad(g, w, mx.shape, spec),
@@ -27,20 +33,11 @@ def _conv2d_grad(k: Any, g: Any, saved: Any, need: Any) -> Any:
     )
 
 
-conv2d.vjp(_conv2d_grad)
-
-
-@op(name="conv2d")
-def conv2d_relu(k: Any, x: Any, w: Any, b: Any, spec: Any) -> One:
-    """``relu(conv2d(...))``, the ReLU while the sums are written."""
-    y = k.conv2d(x, w, b, spec, True)
-    return y, (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w), spec, y)
-
-
-@conv2d_relu.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    *before, y = saved
-    return _conv2d_grad(k, k.relu_grad(g, y), before, need)
+def conv2d_relu(x: Tensor, w: Tensor, b: Tensor | None, spec: Any) -> Tensor:
+    """``relu(conv2d(...))``, the ReLU while the sums are written; on the tape they are two."""
+    y = _core.conv2d(x, w, b, spec, True)
+    note(conv2d.op, (x, w, b, spec), y, _kept(_core, x, w, spec))
+    return computed_relu(y)
 
 
 @op

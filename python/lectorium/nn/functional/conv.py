@@ -108,7 +108,7 @@ def conv2d_relu(
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
-    """``relu(conv2d(...))`` without a pass over memory for the ReLU. ``nn.Sequential`` calls it for neighbours.
+    """``relu(conv2d(...))`` without a pass for the ReLU. ``nn.Sequential`` calls it for neighbours.
 
     Example:
         >>> lt.nn.functional.conv2d_relu(lt.ones(1, 1, 2, 2), -lt.ones(1, 1, 2, 2), lt.tensor([3.0])).tolist()

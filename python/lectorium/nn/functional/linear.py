@@ -24,7 +24,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def linear_relu(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``relu(linear(...))`` without a pass over memory for the ReLU. ``nn.Sequential`` calls it for neighbours.
+    """``relu(linear(...))`` without a pass for the ReLU. ``nn.Sequential`` calls it for neighbours.
 
     Example:
         >>> F = lt.nn.functional

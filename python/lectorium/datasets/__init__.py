@@ -1,6 +1,7 @@
 """Data sets: digits drawn here (`Strokes`), and those fetched once and kept.
 
-Every set has `images`, `labels`, `classes`, `arrays()`, and items ``(image, label)``.
+Every set of pictures has `images`, `labels`, `classes`, `arrays()`, and items ``(image, label)``. Texts have
+`text`, `vocabulary` and `split()`.
 
 >>> import lectorium.datasets
 >>> sorted(lectorium.datasets.__all__)[:3]
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from ._base import ImageDataset
     from ._errors import DataError, DownloadError, PartialDataWarning
     from ._places import cache_folder
+    from ._text import TextDataset, Vocabulary
     from .cifar10 import CIFAR10
     from .idx import read_idx
     from .mnist import MNIST, FashionMNIST
+    from .source_code import StandardLibrary
     from .stroke_scenes import StrokeScenes
     from .strokes import Strokes
+    from .tinyshakespeare import TinyShakespeare
 
 __all__ = [
     "CIFAR10",
@@ -28,8 +32,12 @@ __all__ = [
     "FashionMNIST",
     "ImageDataset",
     "PartialDataWarning",
+    "StandardLibrary",
     "StrokeScenes",
     "Strokes",
+    "TextDataset",
+    "TinyShakespeare",
+    "Vocabulary",
     "cache_folder",
     "read_idx",
 ]
@@ -42,8 +50,12 @@ _HOME = {
     "ImageDataset": "_base",
     "MNIST": "mnist",
     "PartialDataWarning": "_errors",
+    "StandardLibrary": "source_code",
     "StrokeScenes": "stroke_scenes",
     "Strokes": "strokes",
+    "TextDataset": "_text",
+    "TinyShakespeare": "tinyshakespeare",
+    "Vocabulary": "_text",
     "cache_folder": "_places",
     "read_idx": "idx",
 }

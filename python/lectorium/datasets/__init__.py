@@ -5,7 +5,7 @@ Every set of pictures has `images`, `labels`, `classes`, `arrays()`, and items `
 
 >>> import lectorium.datasets
 >>> sorted(lectorium.datasets.__all__)[:3]
-['CIFAR10', 'DataError', 'DownloadError']
+['AddingProblem', 'CIFAR10', 'DataError']
 """
 
 import importlib
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from ._errors import DataError, DownloadError, PartialDataWarning
     from ._places import cache_folder
     from ._text import TextDataset, Vocabulary
+    from .adding import AddingProblem
     from .cifar10 import CIFAR10
     from .idx import read_idx
     from .mnist import MNIST, FashionMNIST
     from .source_code import StandardLibrary
     from .stroke_scenes import StrokeScenes
     from .strokes import Strokes
+    from .sums import Sums
     from .tinyshakespeare import TinyShakespeare
 
 __all__ = [
     "CIFAR10",
     "MNIST",
+    "AddingProblem",
     "DataError",
     "DownloadError",
     "FashionMNIST",
@@ -35,6 +38,7 @@ __all__ = [
     "StandardLibrary",
     "StrokeScenes",
     "Strokes",
+    "Sums",
     "TextDataset",
     "TinyShakespeare",
     "Vocabulary",
@@ -43,6 +47,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AddingProblem": "adding",
     "CIFAR10": "cifar10",
     "DataError": "_errors",
     "DownloadError": "_errors",
@@ -53,6 +58,7 @@ _HOME = {
     "StandardLibrary": "source_code",
     "StrokeScenes": "stroke_scenes",
     "Strokes": "strokes",
+    "Sums": "sums",
     "TextDataset": "_text",
     "TinyShakespeare": "tinyshakespeare",
     "Vocabulary": "_text",

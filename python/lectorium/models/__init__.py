@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .adding_nets import AddingNet, AddingNets
 from .alexnet import AlexNet
 from .char_rnn import CharRNN
 from .cifarnet import CifarNet
@@ -28,6 +29,8 @@ __all__ = [
     "MLP",
     "VAE",
     "VGG16",
+    "AddingNet",
+    "AddingNets",
     "AlexNet",
     "CharRNN",
     "CifarNet",

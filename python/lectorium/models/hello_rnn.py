@@ -9,10 +9,10 @@ from .._core import Tensor
 
 
 class HelloRNN(nn.Module):
-    """One-hot letters [N, T, letters] to the scores [N, T, letters] of the next ones, and the last hidden state.
+    """One-hot letters [N, T, letters] to scores [N, T, letters] of the next ones, and the last hidden state.
 
-    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b), y_t = W_hy h_t + b: four letters, three hidden units, 43 parameters.
-    Source: Karpathy (2015), The unreasonable effectiveness of recurrent neural networks.
+    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b), y_t = W_hy h_t + b: four letters, three hidden units, 43
+    parameters. Source: Karpathy (2015), The unreasonable effectiveness of recurrent neural networks.
 
     Example:
         >>> scores, h = lt.models.HelloRNN()(lt.eye(4).unsqueeze(0))

@@ -9,10 +9,10 @@ from .._core import Tensor
 class Seq2Seq(nn.Module):
     """Two LSTMs: one reads the source [N, S], the other writes the target from the first one's last state.
 
-    Forward with the target [N, T], which begins with BOS, gives the scores [N, T, vocabulary] of what follows each
-    of its symbols (teacher forcing). Without one it writes `longest` symbols, each time the best after its own last
-    one, beginning after `bos`, and gives their scores. 145,550 parameters as it stands.
-    Source: Sutskever, Vinyals and Le (2014), Sequence to sequence learning with neural networks.
+    Forward with the target [N, T], which begins with BOS, gives the scores [N, T, vocabulary] of what
+    follows each of its symbols (teacher forcing). Without one it writes `longest` symbols, each time the
+    best after its own last one, beginning after `bos`, and gives their scores. 267,790 parameters as it
+    stands. Source: Sutskever, Vinyals and Le (2014), Sequence to sequence learning with neural networks.
 
     Example:
         >>> model = lt.models.Seq2Seq(vocabulary=14)

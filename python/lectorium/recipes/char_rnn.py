@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +108,7 @@ def advance(
     """The scores for characters [N, T] and the state after them; a state is (h,), or the LSTM's (h, c)."""
     given = None if state is None else state if len(state) == 2 else state[0]
     scores, after = model(x, given)
-    return scores, after if isinstance(after, tuple) else (after,)
+    return scores, cast("tuple[Tensor, ...]", after if isinstance(after, tuple) else (after,))
 
 
 def pieces(numbers: NDArray[np.int64], length: int) -> Examples:

@@ -147,6 +147,7 @@ def test_the_report_is_a_table_of_the_complete_runs(tmp_path: Path, monkeypatch:
         data="xor",
         figure="test accuracy 100.00 %",
         training_seconds=1,
+        options={},
     )
     (tmp_path / "runs" / "unfinished").mkdir()
     expected = [

@@ -12,8 +12,14 @@ import lectorium as lt
 
 torch = pytest.importorskip("torch", reason="parity needs torch")
 
-# Functions that PyTorch lacks.
-OURS = {"batch_norm_relu"}
+# What PyTorch lacks.
+OURS = {
+    "AdditiveAttention", "batch_norm_relu", "CRF", "conv2d_relu", "CTCHypothesis", "ctc_beam_decode",
+    "ctc_greedy_decode", "linear_relu", "MultiplicativeAttention", "ScaledDotProductAttention",
+    "ConcatLSTM", "ConcatLSTMCell", "LayerNormLSTM", "LayerNormLSTMCell", "PeepholeLSTM", "PeepholeLSTMCell",
+    "MUT1", "MUT1Cell", "MUT2", "MUT2Cell", "MUT3", "MUT3Cell",
+    "ResidualRNN", "ResidualRNNCell", "SkipRNN", "SkipRNNCell",
+}  # fmt: skip
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}
 # What layers of ours take beside PyTorch's arguments, by keyword.
@@ -48,7 +54,7 @@ def ours(name: str) -> list[tuple[str, Any]]:
 
 
 CLASSES = comparable(
-    [n for n in lt.nn.__all__ if inspect.isclass(getattr(lt.nn, n)) and hasattr(torch.nn, n)], torch.nn
+    [n for n in lt.nn.__all__ if inspect.isclass(getattr(lt.nn, n)) and n not in OURS], torch.nn
 )
 FUNCTIONS = comparable([n for n in lt.nn.functional.__all__ if n not in OURS], torch.nn.functional)
 INITIALISERS = [n for n in dir(lt.nn.init) if n.endswith("_") and not n.startswith("_")]

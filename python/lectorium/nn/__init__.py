@@ -33,9 +33,11 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
+from .attention import AdditiveAttention, MultiplicativeAttention, ScaledDotProductAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .crf import CRF
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .flatten import Flatten, Unflatten
@@ -44,6 +46,7 @@ from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HuberLoss,
     KLDivLoss,
@@ -124,6 +127,7 @@ from .vision import (
 
 __all__ = [
     "CELU",
+    "CRF",
     "ELU",
     "GELU",
     "GLU",
@@ -138,6 +142,7 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
@@ -148,6 +153,7 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "Buffer",
+    "CTCLoss",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -212,6 +218,7 @@ __all__ = [
     "ModuleList",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiplicativeAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -236,6 +243,7 @@ __all__ = [
     "ReplicationPad3d",
     "ResidualRNN",
     "ResidualRNNCell",
+    "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -94,12 +94,13 @@ class Form(Module):
 
     def _refuse_state(self, hx: Any, lead: tuple[int, ...], dtype: DType) -> NoReturn:
         name, sizes = type(self).__name__, self._states
-        many: list[Any] | None = list(hx) if isinstance(hx, (tuple, list)) else None  # pyright: ignore[reportUnknownArgumentType]
-        parts = [hx] if len(sizes) == 1 else many
-        given: list[Any] = [] if parts is None else parts
+        listed = isinstance(hx, (tuple, list))
+        given: list[Any] = [hx]
+        if len(sizes) > 1:
+            given = list(hx) if listed else []  # pyright: ignore[reportUnknownArgumentType]
         if len(given) != len(sizes) or not all(isinstance(s, Tensor) for s in given):
             wanted = f"a tuple of {len(sizes)} tensors ({', '.join(sizes)})" if len(sizes) > 1 else "a tensor"
-            got = type(hx).__name__ if many is None else f"a {type(hx).__name__} of {len(many)}"
+            got = f"a {type(hx).__name__} of {len(hx)}" if listed else type(hx).__name__  # pyright: ignore[reportUnknownArgumentType]
             raise TypeError(f"{name}: the state must be {wanted}, got {got}")
         axes = ", ".join([*self._lead[: len(lead)], "size"])
         for s, (state, n) in zip(given, sizes.items(), strict=True):
@@ -167,18 +168,19 @@ class RecurrentCell(Form):
         if shape[-1:] != (self.input_size,) or len(shape) > 2:
             self._refuse(input)
         k = ops if _core.is_grad_enabled() else _core
-        lead, alone = shape[:-1], len(shape) == 1
+        alone = len(shape) == 1
         x = k.unsqueeze(input, 0) if alone else input
+        batch: int = x.shape[0]
         if hx is None and not self.learn_initial_state:
-            state = self._zeros(1 if alone else shape[0], input.dtype)
+            state = self._zeros(batch, input.dtype)
         else:
-            state = self._initial(k, hx, lead, input.dtype)
+            state = self._initial(k, hx, shape[:-1], input.dtype)
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
         gates, weights = self._prepare(k, x, tuple(map(self._parameters.get, self.slots)))
-        _, *after = ops.sequence(self.kind, gates, state, weights, [x.shape[0]])
+        _, *after = ops.sequence(self.kind, gates, state, weights, [batch])
         if alone:
-            after = [k.squeeze(s, (0,)) for s in after]
+            after = [k.squeeze(s, 0) for s in after]
         return plain(after)
 
     def _refuse(self, x: Any) -> NoReturn:

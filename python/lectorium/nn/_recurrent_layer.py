@@ -96,22 +96,22 @@ class RecurrentLayer(Form):
                 given = tuple([k.unsqueeze(s, 1) for s in given])
         y, final = self._run(k, x, given, batch, None)
         if axes == 2:
-            y, final = k.squeeze(y, (1,)), tuple([k.squeeze(s, (1,)) for s in final])
+            y, final = k.squeeze(y, 1), [k.squeeze(s, 1) for s in final]
         elif self.batch_first:
             y = k.transpose(y, 0, 1)
         return y, plain(final)
 
     def _run(
         self, k: Any, x: Any, given: States | None, batch: int, sizes: list[int] | None
-    ) -> tuple[Any, States]:
+    ) -> tuple[Any, list[Any]]:
         """All layers over ``[T, B, I]``, or over packed rows; states are ``[layers * directions, B, n]``."""
         p, names = self._parameters, self._names
         count = len(names)
         if count == 1:
             gates, weights = self._prepare(k, x, tuple(map(p.get, names[0])))
-            first = self._zeros(batch, x.dtype) if given is None else [k.squeeze(s, (0,)) for s in given]
+            first = self._zeros(batch, x.dtype) if given is None else [k.squeeze(s, 0) for s in given]
             y, *final = ops.sequence(self.kind, gates, tuple(first), weights, sizes)
-            return y, tuple([k.unsqueeze(s, 0) for s in final])
+            return y, [k.unsqueeze(s, 0) for s in final]
         if given is None:
             initial = [self._zeros(batch, x.dtype)] * count
         else:
@@ -131,7 +131,7 @@ class RecurrentLayer(Form):
             if drops and i + both < count:
                 x = F.dropout(x, drops)
         joined = [k.cat(list(s), 0) for s in zip(*finals, strict=True)]
-        return x, tuple([k.reshape(s, [count, batch, s.shape[1]]) for s in joined])
+        return x, [k.reshape(s, [count, batch, s.shape[1]]) for s in joined]
 
     def _ragged(self, input: Any, hx: Any, lengths: Any) -> Any:
         """Sequences of several lengths, packed already or to be packed here."""
@@ -171,7 +171,7 @@ class RecurrentLayer(Form):
                 given = tuple([ops.index_select(s, 1, order) for s in given])
         y, final = self._run(ops, rows, given, batch, sizes)
         if back is not None:
-            final = tuple([ops.index_select(s, 1, back) for s in final])
+            final = [ops.index_select(s, 1, back) for s in final]
         return y, plain(final)
 
     def _layout(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .. import _core, ops
 from .._core import Tensor, dtype as DType
+from ..ops.recurrent import composite
 from . import functional as F, init
 from ._make import parameter, size
 from .module import Module
@@ -121,6 +122,13 @@ class Form(Module):
         return ", learn_initial_state=True" if self.learn_initial_state else ""
 
 
+def _without_sequences(
+    kind: str, x: Tensor, state: Any, weights: Any, sizes: Any = None, reverse: Any = False
+):
+    """``ops.sequence`` of an empty batch, which the kernels refuse."""
+    return composite(ops, kind, x, state, weights, sizes, reverse)
+
+
 def flag(layer: str, name: str, value: Any) -> bool:
     """A bool given to a layer's constructor."""
     if not isinstance(value, bool):
@@ -219,10 +227,11 @@ class RecurrentLayer(Form):
         """All layers over ``[T, B, I]``, or over packed rows; states are ``[layers * directions, B, n]``."""
         p, names = self._parameters, self._names
         count = len(names)
+        sequence = ops.sequence if batch else _without_sequences
         if count == 1:
             x, weights = self._prepare(x, tuple(map(p.get, names[0])))
             first = self._zeros(batch, x.dtype) if given is None else [ops.squeeze(s, (0,)) for s in given]
-            y, *final = ops.sequence(self.kind, x, tuple(first), weights, sizes)
+            y, *final = sequence(self.kind, x, tuple(first), weights, sizes)
             return y, tuple([ops.unsqueeze(s, 0) for s in final])
         if given is None:
             initial = [self._zeros(batch, x.dtype)] * count
@@ -236,7 +245,7 @@ class RecurrentLayer(Form):
             outs: list[Tensor] = []
             for j in range(i, i + both):
                 gates, weights = self._prepare(x, tuple(map(p.get, names[j])))
-                y, *final = ops.sequence(self.kind, gates, initial[j], weights, sizes, j > i)
+                y, *final = sequence(self.kind, gates, initial[j], weights, sizes, j > i)
                 outs.append(y)
                 finals.append(tuple(final))
             x = outs[0] if both == 1 else ops.cat(outs, -1)
@@ -348,7 +357,8 @@ class RecurrentCell(Form):
             state = self._zeros(1 if batch is None else batch, x.dtype)
         else:
             state = self._initial(hx, (), batch, x.dtype)
-        _, *after = ops.sequence(self.kind, x, state, weights, [x.shape[0]])  # pyright: ignore[reportArgumentType]
+        sequence = ops.sequence if x.shape[0] else _without_sequences
+        _, *after = sequence(self.kind, x, state, weights, [x.shape[0]])  # pyright: ignore[reportArgumentType]
         if batch is None:
             after = [ops.squeeze(s, (0,)) for s in after]
         return tuple(after) if len(after) > 1 else after[0]

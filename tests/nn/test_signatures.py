@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch", reason="parity needs torch")
 
 # What PyTorch lacks.
 OURS = {
-    "AdditiveAttention", "batch_norm_relu", "CRF", "CTCHypothesis", "ctc_beam_decode", "ctc_greedy_decode",
-    "MultiplicativeAttention", "ScaledDotProductAttention",
+    "AdditiveAttention", "Bidirectional", "CRF", "CTCHypothesis", "ChildSumTreeLSTM", "MultiplicativeAttention",
+    "RecursiveNN", "ScaledDotProductAttention", "TreeBatch", "TreeLSTM", "batch_norm_relu", "ctc_beam_decode",
+    "ctc_greedy_decode",
 }  # fmt: skip
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}

@@ -101,7 +101,9 @@ from .pooling import (
     MaxUnpool1d,
     MaxUnpool2d,
 )
+from .recursive import ChildSumTreeLSTM, RecursiveNN, TreeLSTM
 from .sparse import Embedding
+from .trees import TreeBatch
 from .vision import (
     ChannelShuffle,
     Fold,
@@ -137,6 +139,7 @@ __all__ = [
     "Buffer",
     "CTCLoss",
     "ChannelShuffle",
+    "ChildSumTreeLSTM",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -205,6 +208,7 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
+    "RecursiveNN",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReflectionPad3d",
@@ -226,6 +230,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TreeBatch",
+    "TreeLSTM",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

@@ -35,6 +35,7 @@ from .activation import (
 )
 from .attention import AdditiveAttention, MultiplicativeAttention, ScaledDotProductAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d
+from .bidirectional import Bidirectional
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .crf import CRF
@@ -66,7 +67,16 @@ from .loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from .lstm_variants import (
+    ConcatLSTM,
+    ConcatLSTMCell,
+    LayerNormLSTM,
+    LayerNormLSTMCell,
+    PeepholeLSTM,
+    PeepholeLSTMCell,
+)
 from .module import Module
+from .mut import MUT1, MUT2, MUT3, MUT1Cell, MUT2Cell, MUT3Cell
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from .padding import (
     CircularPad1d,
@@ -101,7 +111,10 @@ from .pooling import (
     MaxUnpool1d,
     MaxUnpool2d,
 )
+from .recurrent import GRU, LSTM, RNN
+from .recurrent_cells import GRUCell, LSTMCell, RNNCell
 from .recursive import ChildSumTreeLSTM, RecursiveNN, TreeLSTM
+from .rnn_variants import ResidualRNN, ResidualRNNCell, SkipRNN, SkipRNNCell
 from .sparse import Embedding
 from .trees import TreeBatch
 from .vision import (
@@ -121,6 +134,12 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "MUT1",
+    "MUT2",
+    "MUT3",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -135,6 +154,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bidirectional",
     "Bilinear",
     "Buffer",
     "CTCLoss",
@@ -143,6 +163,8 @@ __all__ = [
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
+    "ConcatLSTM",
+    "ConcatLSTMCell",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
@@ -161,6 +183,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -176,13 +199,19 @@ __all__ = [
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
+    "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -201,10 +230,13 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PeepholeLSTM",
+    "PeepholeLSTMCell",
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -215,10 +247,14 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "ResidualRNN",
+    "ResidualRNNCell",
     "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SkipRNN",
+    "SkipRNNCell",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",

@@ -76,10 +76,10 @@ class TreeBatch:
         roots = [i for i, p in enumerate(parents) if p == -1]
         if len(roots) != 1:
             raise ValueError(f"TreeBatch: tree {number} has {len(roots)} roots (parent -1), expected one")
-        own: list[list[int]] = [[] for _ in range(n)]
+        own = [list[int]() for _ in range(n)]
         for i, p in enumerate(parents):
             if p != -1:
-                own[p.__index__()].append(i)
+                own[int(p)].append(i)
         reached, i = [roots[0]], 0
         while i < len(reached):
             reached.extend(own[reached[i]])

@@ -1,6 +1,7 @@
 """Data sets: digits drawn here (`Strokes`), and those fetched once and kept.
 
-Every set has `images`, `labels`, `classes`, `arrays()`, and items ``(image, label)``.
+Every set of pictures has `images`, `labels`, `classes`, `arrays()`, and items ``(image, label)``; sounds and
+texts (`FSDD`, `SpokenDigits`, `RTPolarity`, `Tatoeba`) say what theirs are.
 
 >>> import lectorium.datasets
 >>> sorted(lectorium.datasets.__all__)[:3]
@@ -15,37 +16,55 @@ if TYPE_CHECKING:
     from ._errors import DataError, DownloadError, PartialDataWarning
     from ._places import cache_folder
     from .cifar10 import CIFAR10
+    from .features import log_mel
+    from .fsdd import FSDD
     from .idx import read_idx
     from .mnist import MNIST, FashionMNIST
+    from .rt_polarity import RTPolarity
+    from .spoken_digits import SpokenDigits
     from .stroke_scenes import StrokeScenes
     from .strokes import Strokes
+    from .tatoeba import Tatoeba
+    from .wav import read_wav
 
 __all__ = [
     "CIFAR10",
+    "FSDD",
     "MNIST",
     "DataError",
     "DownloadError",
     "FashionMNIST",
     "ImageDataset",
     "PartialDataWarning",
+    "RTPolarity",
+    "SpokenDigits",
     "StrokeScenes",
     "Strokes",
+    "Tatoeba",
     "cache_folder",
+    "log_mel",
     "read_idx",
+    "read_wav",
 ]
 
 _HOME = {
     "CIFAR10": "cifar10",
     "DataError": "_errors",
     "DownloadError": "_errors",
+    "FSDD": "fsdd",
     "FashionMNIST": "mnist",
     "ImageDataset": "_base",
     "MNIST": "mnist",
     "PartialDataWarning": "_errors",
+    "RTPolarity": "rt_polarity",
+    "SpokenDigits": "spoken_digits",
     "StrokeScenes": "stroke_scenes",
     "Strokes": "strokes",
+    "Tatoeba": "tatoeba",
     "cache_folder": "_places",
+    "log_mel": "features",
     "read_idx": "idx",
+    "read_wav": "wav",
 }
 
 

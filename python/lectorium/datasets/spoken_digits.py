@@ -20,8 +20,8 @@ class SpokenDigits:
 
     `n` sequences that depend on `seed` alone, drawn from `FSDD`'s recordings of that part: a speaker, how
     many digits, the recording of each, the gaps (50 to 400 ms) and some faint noise. `recordings[i]`: the
-    recordings of a sequence, from which `join` makes further versions. `digits[i]`: int64 [3 to 5]. An item is
-    ``(waveform, digits)``, a float32 Tensor [samples] in -1..1, 8000 a second, and an int64 Tensor.
+    recordings of a sequence, from which `join` makes further versions. `digits[i]`: int64 [3 to 5]. An item
+    is ``(waveform, digits)``, a float32 Tensor [samples] in -1..1, 8000 a second, and an int64 Tensor.
     Errors: those of `FSDD`; ValueError for n < 0.
 
     >>> join([np.full(800, 9, np.int16), np.full(800, 9, np.int16)], [0.1, 0.2, 0.1], Draws(0)).shape

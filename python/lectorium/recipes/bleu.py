@@ -45,7 +45,7 @@ def bleu(answers: Sequence[str], references: Sequence[Sequence[str]]) -> float:
 
     Example:
         >>> round(lt.recipes.bleu.bleu(["The cat is here now."], [["The cat was here now.", "It is here."]]))
-        54
+        43
     """
     if len(answers) != len(references) or not answers or not all(references):
         raise ValueError(

@@ -114,7 +114,7 @@ def _in_part(name: str, train: bool) -> bool:
 
 def _packed(path: Path, train: bool) -> list[tuple[str, Callable[[], bytes]]]:
     contents = {name: content for name, content in _unpack(path).items() if _in_part(name, train)}
-    return [(f"{path}:{name}", lambda c=content: c) for name, content in contents.items()]
+    return [(f"{path}:recordings/{name}", lambda c=content: c) for name, content in contents.items()]
 
 
 def _content(path: Path) -> Iterable[bytes]:

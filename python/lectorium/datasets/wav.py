@@ -45,7 +45,7 @@ def parse_wav(content: bytes, name: str) -> tuple[NDArray[np.int16], int]:
         body = content[at + 8 : at + 8 + size]
         if kind in (b"fmt ", b"data") and len(body) < size:
             raise DataError(
-                f"{name}: truncated: {size} bytes of {kind.decode()!r} promised, {len(body)} there"
+                f"{name}: truncated: {size} bytes of '{kind.decode().strip()}' promised, {len(body)} there"
             )
         if kind == b"fmt ":
             rate = _rate(body, name)

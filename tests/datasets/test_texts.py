@@ -10,7 +10,7 @@ import pytest
 
 from lectorium.datasets import DataError, RTPolarity, Tatoeba, tatoeba
 from lectorium.datasets._download import Remote, fetch
-from lectorium.datasets.words import Vocabulary, english_words, french_words, join_words
+from lectorium.datasets.words import WordVocabulary, english_words, french_words, join_words
 
 REAL = Path(os.environ.get("LECTORIUM_DATA") or "/nonexistent")
 
@@ -165,14 +165,14 @@ def test_words_are_joined_as_they_were() -> None:
 
 
 def test_a_vocabulary_is_in_the_order_of_frequency_and_does_not_know_the_rest() -> None:
-    words = Vocabulary.of([["b", "a", "c"], ["b", "a"], ["b"]], least=2, special=["<bos>"])
+    words = WordVocabulary.of([["b", "a", "c"], ["b", "a"], ["b"]], least=2, special=["<bos>"])
     assert words.words == ["<pad>", "<unk>", "<bos>", "b", "a"]
     assert words.encode(["a", "c", "b"]).tolist() == [4, 1, 3]
     assert words.encode([]).dtype == np.int64
-    assert Vocabulary(words.words).numbers == words.numbers
+    assert WordVocabulary(words.words).numbers == words.numbers
 
 
 @pytest.mark.parametrize("words", [[], ["<pad>", "a"], ["<pad>", "<unk>", "a", "a"]])
 def test_what_is_no_vocabulary_is_an_error(words: list[str]) -> None:
-    with pytest.raises(ValueError, match="Vocabulary: expected <pad>, <unk> and then words, each once"):
-        Vocabulary(words)
+    with pytest.raises(ValueError, match="WordVocabulary: expected <pad>, <unk> and then words, each once"):
+        WordVocabulary(words)

@@ -29,7 +29,7 @@ class StoppedRun(Exception):
         self.number = stop.number
 
 
-DATA = "strokes, mnist, fashion-mnist or cifar10"
+DATA = "strokes, mnist, tinyshakespeare and others"
 
 
 def _version(wanted: bool) -> None:
@@ -47,10 +47,14 @@ def lectorium(
     """Trains the models of a deep learning course, and uses them."""
 
 
-@app.command()
+# What typer does not know is looked up among the recipe's own options.
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
+    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="What to train; `lectorium list` names the recipes.")],
-    data: Annotated[str | None, typer.Option(help=f"The data set: {DATA}.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help=f"The data set: {DATA}; `lectorium list` names each recipe's.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples in a batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The (highest) learning rate.")] = None,
@@ -70,15 +74,23 @@ def train(
         int | None, typer.Option(help="At most so many examples to train on and to test on.")
     ] = None,
 ) -> None:
-    """Train a recipe; the last line printed is its result."""
+    """Train a recipe; the last line printed is its result.
+
+    Some recipes have options of their own, such as --cell, which come after the name; `lectorium info RECIPE`
+    shows them.
+    """
+    from ..recipes.options import parsed
     from .show import TrainingView
 
+    if recipe.startswith("-"):
+        raise recipes.RecipeError(f"the recipe comes first: lectorium train RECIPE {recipe} …")
     recipes.get(recipe)
+    options = parsed(context.args)
     try:
         with TrainingView() as view:
             result = recipes.train(
                 recipe, data=data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, limit=limit,
-                threads=threads, out=out, resume=resume, listener=view,
+                threads=threads, out=out, resume=resume, listener=view, **options,
             )  # fmt: skip
             folder = out if out is not None else Path("runs") / recipe
             view.say(f"checkpoint, metrics and pictures: {folder}")
@@ -134,19 +146,21 @@ def info(
 ) -> None:
     """Show a model's layers: output shapes, parameters, multiply-adds."""
     from ..recipes.errors import unknown
-    from ..recipes.layers import layers
+    from ..recipes.layers import layers, layers_of
     from .networks import NETWORKS
-    from .show import show_layers
+    from .show import show_layers, show_options
 
     if name in recipes.SUMMARIES:
         recipe = recipes.get(name)
-        title, rows = recipes.SUMMARIES[name], layers(recipe.model(), recipe.input_shape)
+        title, rows = recipes.SUMMARIES[name], layers_of(recipe.model(), *recipe.example())
     elif name in NETWORKS:
         net = NETWORKS[name]
         title, rows = net.title, layers(net.make(), net.input_shape, net.dtype)
     else:
         raise unknown("recipe or model", name, [*recipes.SUMMARIES, *NETWORKS])
     show_layers(f"{name}: {title}", rows)
+    if name in recipes.SUMMARIES:
+        show_options(recipes.get(name).options)
 
 
 def _threads(threads: int | None) -> None:

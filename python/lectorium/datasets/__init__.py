@@ -1,7 +1,7 @@
 """Data sets: digits drawn here (`Strokes`), and those fetched once and kept.
 
-Every set of pictures has `images`, `labels`, `classes`, `arrays()`, and items ``(image, label)``; sounds and
-texts (`FSDD`, `SpokenDigits`, `RTPolarity`, `Tatoeba`) say what theirs are.
+Every set of pictures has `images`, `labels`, `classes`, `arrays()`, and items ``(image, label)``. Texts have
+`text`, `vocabulary` and `split()`. Sentences and sounds say what theirs are.
 
 >>> import lectorium.datasets
 >>> sorted(lectorium.datasets.__all__)[:3]
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from ._base import ImageDataset
     from ._errors import DataError, DownloadError, PartialDataWarning
     from ._places import cache_folder
+    from ._text import TextDataset, Vocabulary
     from .cifar10 import CIFAR10
     from .features import log_mel
     from .fsdd import FSDD
     from .idx import read_idx
     from .mnist import MNIST, FashionMNIST
     from .rt_polarity import RTPolarity
+    from .source_code import StandardLibrary
     from .spoken_digits import SpokenDigits
     from .stroke_scenes import StrokeScenes
     from .strokes import Strokes
     from .tatoeba import Tatoeba
+    from .tinyshakespeare import TinyShakespeare
     from .wav import read_wav
 
 __all__ = [
@@ -38,9 +41,13 @@ __all__ = [
     "PartialDataWarning",
     "RTPolarity",
     "SpokenDigits",
+    "StandardLibrary",
     "StrokeScenes",
     "Strokes",
     "Tatoeba",
+    "TextDataset",
+    "TinyShakespeare",
+    "Vocabulary",
     "cache_folder",
     "log_mel",
     "read_idx",
@@ -58,9 +65,13 @@ _HOME = {
     "PartialDataWarning": "_errors",
     "RTPolarity": "rt_polarity",
     "SpokenDigits": "spoken_digits",
+    "StandardLibrary": "source_code",
     "StrokeScenes": "stroke_scenes",
     "Strokes": "strokes",
     "Tatoeba": "tatoeba",
+    "TextDataset": "_text",
+    "TinyShakespeare": "tinyshakespeare",
+    "Vocabulary": "_text",
     "cache_folder": "_places",
     "log_mel": "features",
     "read_idx": "idx",

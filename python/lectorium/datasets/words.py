@@ -39,12 +39,12 @@ def join_words(words: Sequence[str]) -> str:
     return re.sub(r" ([.,!?;:%)])", r"\1", " ".join(words))
 
 
-class Vocabulary:
+class WordVocabulary:
     """Numbers for words: 0 and 1 are ``<pad>`` and ``<unk>``, which stands for words not known.
 
     Errors: ValueError for a word that comes twice, or other first words.
 
-    >>> words = Vocabulary.of([["a", "rose", "is", "a", "rose"]], least=2)
+    >>> words = WordVocabulary.of([["a", "rose", "is", "a", "rose"]], least=2)
     >>> words.words, words.encode(["a", "tulip"]).tolist(), words.decode([3, 2])
     (['<pad>', '<unk>', 'a', 'rose'], [2, 1], ['rose', 'a'])
     """
@@ -53,12 +53,12 @@ class Vocabulary:
         self.words = list(words)
         self.numbers = {word: number for number, word in enumerate(self.words)}
         if self.words[:2] != [PAD, UNKNOWN] or len(self.numbers) < len(self.words):
-            raise ValueError(f"Vocabulary: expected {PAD}, {UNKNOWN} and then words, each once")
+            raise ValueError(f"WordVocabulary: expected {PAD}, {UNKNOWN} and then words, each once")
 
     @classmethod
     def of(
         cls, sentences: Iterable[Sequence[str]], least: int = 1, special: Sequence[str] = ()
-    ) -> "Vocabulary":
+    ) -> "WordVocabulary":
         """The words that occur `least` times or more, the most frequent first, after the special ones."""
         counts = Counter(word for sentence in sentences for word in sentence)
         kept = sorted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from .. import nn
 from .._core import Tensor, dtype as DType, float32
@@ -32,10 +32,22 @@ def layers(model: nn.Module, input_shape: Sequence[int], dtype: DType = float32)
         >>> [row.multiply_adds for row in lt.recipes.layers.layers(lt.nn.Linear(784, 10), (784,))]
         [0, 7840]
     """
-    rows = [Layer("input", tuple(input_shape), 0, 0)]
+    return layers_of(model, zeros(1, *input_shape, dtype=dtype))
+
+
+def layers_of(model: nn.Module, *inputs: Tensor) -> list[Layer]:
+    """The rows of a model's table, found by running it once on these inputs, a batch of one.
+
+    Example:
+        >>> [row.output for row in lt.recipes.layers.layers_of(lt.nn.Linear(3, 2), lt.zeros(1, 3))]
+        [(3,), (2,)]
+    """
+    rows = [Layer("input", tuple(inputs[0].shape[1:]), 0, 0)]
     counted: set[int] = set()
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
+        # Recurrent layers return their final state too.
+        output = cast("Tensor", result[0] if isinstance(result, tuple) else result)
         fresh = [p for p in module.parameters() if id(p) not in counted]
         counted.update(id(p) for p in fresh)
         shape = tuple(output.shape[1:])
@@ -47,7 +59,7 @@ def layers(model: nn.Module, input_shape: Sequence[int], dtype: DType = float32)
     training = model.training
     try:
         with no_grad():
-            model.eval()(zeros(1, *input_shape, dtype=dtype))
+            model.eval()(*inputs)
     finally:
         model.train(training)
         for handle in handles:

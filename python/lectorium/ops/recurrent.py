@@ -1,0 +1,71 @@
+"""A recurrent layer over a whole sequence, in one direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .cells import STEPS, split
+
+
+def sequence(
+    kind: str,
+    x: Any,
+    state: tuple[Any, ...],
+    weights: tuple[Any, ...],
+    batch_sizes: Sequence[int] | None = None,
+    reverse: bool = False,
+) -> tuple[Any, ...]:
+    """One layer of a kind of ``cells.STEPS`` over all steps: the outputs, then the final states.
+
+    ``x``: the input's part of the gates, ``[T, B, G*H]``; with ``batch_sizes`` (falling) the packed rows
+    ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
+    ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
+    """
+    from .. import ops
+
+    return composite(ops, kind, x, state, weights, batch_sizes, reverse)
+
+
+def composite(
+    k: Any,
+    kind: str,
+    x: Any,
+    state: tuple[Any, ...],
+    weights: tuple[Any, ...],
+    batch_sizes: Sequence[int] | None,
+    reverse: bool,
+) -> tuple[Any, ...]:
+    """``sequence`` as a loop over the steps of ``cells``."""
+    step = STEPS[kind]
+    dense = batch_sizes is None
+    sizes = [x.shape[1]] * x.shape[0] if batch_sizes is None else list(batch_sizes)
+    rows = split(k, k.reshape(x, [sum(sizes), x.shape[-1]]), sizes, 0)
+    initial = state
+    ended: list[tuple[Any, ...]] = []
+    if reverse:
+        state = _rows(k, initial, 0, sizes[-1])
+    outputs: list[Any] = []
+    for t in range(len(sizes) - 1, -1, -1) if reverse else range(len(sizes)):
+        have, want = state[0].shape[0], sizes[t]
+        if want < have:
+            ended.append(_rows(k, state, want, have - want))
+            state = _rows(k, state, 0, want)
+        elif want > have:
+            state = _joined(k, state, [_rows(k, initial, have, want - have)])
+        y, state = step(k, rows[t], state, weights)
+        outputs.append(y)
+    y = k.cat(outputs[::-1] if reverse else outputs, 0)
+    if dense:
+        y = k.reshape(y, [len(sizes), sizes[0], y.shape[-1]])
+    return (y, *_joined(k, state, ended[::-1]))
+
+
+def _rows(k: Any, state: tuple[Any, ...], start: int, length: int) -> tuple[Any, ...]:
+    if (start, length) == (0, state[0].shape[0]):
+        return state
+    return tuple(k.narrow(s, 0, start, length) for s in state)
+
+
+def _joined(k: Any, state: tuple[Any, ...], more: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    return tuple(k.cat(list(s), 0) for s in zip(state, *more, strict=True)) if more else state

@@ -12,5 +12,16 @@ from .classifier import confusion, mistakes
 from .convolution import feature_maps, filters
 from .curves import curves
 from .gates import gate_curves, gates
+from .sequences import alignment, attention
 
-__all__ = ["confusion", "curves", "feature_maps", "filters", "gate_curves", "gates", "mistakes"]
+__all__ = [
+    "alignment",
+    "attention",
+    "confusion",
+    "curves",
+    "feature_maps",
+    "filters",
+    "gate_curves",
+    "gates",
+    "mistakes",
+]

@@ -25,6 +25,9 @@ SUMMARIES = {
     "logistic": "logistic regression on digits",
     "mlp": "a multilayer perceptron on digits",
     "cifarnet": "the small convolutional net for CIFAR-10, as PyTorch's beginners write it",
+    "speech-ctc": "a bidirectional LSTM that reads digits from speech, with the CTC loss",
+    "sentiment": "a GRU that says whether a film review is for or against the film",
+    "translate": "an encoder and a decoder with attention, from French to English",
 }
 
 

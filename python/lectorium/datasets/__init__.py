@@ -5,7 +5,7 @@ Every set of pictures has `images`, `labels`, `classes`, `arrays()`, and items `
 
 >>> import lectorium.datasets
 >>> sorted(lectorium.datasets.__all__)[:3]
-['CIFAR10', 'DataError', 'DownloadError']
+['AddingProblem', 'CIFAR10', 'DataError']
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._errors import DataError, DownloadError, PartialDataWarning
     from ._places import cache_folder
     from ._text import TextDataset, Vocabulary
+    from .adding import AddingProblem
     from .cifar10 import CIFAR10
     from .features import log_mel
     from .fsdd import FSDD
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .spoken_digits import SpokenDigits
     from .stroke_scenes import StrokeScenes
     from .strokes import Strokes
+    from .sums import Sums
     from .tatoeba import Tatoeba
     from .tinyshakespeare import TinyShakespeare
     from .wav import read_wav
@@ -34,6 +36,7 @@ __all__ = [
     "CIFAR10",
     "FSDD",
     "MNIST",
+    "AddingProblem",
     "DataError",
     "DownloadError",
     "FashionMNIST",
@@ -44,6 +47,7 @@ __all__ = [
     "StandardLibrary",
     "StrokeScenes",
     "Strokes",
+    "Sums",
     "Tatoeba",
     "TextDataset",
     "TinyShakespeare",
@@ -55,6 +59,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AddingProblem": "adding",
     "CIFAR10": "cifar10",
     "DataError": "_errors",
     "DownloadError": "_errors",
@@ -68,6 +73,7 @@ _HOME = {
     "StandardLibrary": "source_code",
     "StrokeScenes": "stroke_scenes",
     "Strokes": "strokes",
+    "Sums": "sums",
     "Tatoeba": "tatoeba",
     "TextDataset": "_text",
     "TinyShakespeare": "tinyshakespeare",

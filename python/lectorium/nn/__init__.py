@@ -63,7 +63,16 @@ from .loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from .lstm_variants import (
+    ConcatLSTM,
+    ConcatLSTMCell,
+    LayerNormLSTM,
+    LayerNormLSTMCell,
+    PeepholeLSTM,
+    PeepholeLSTMCell,
+)
 from .module import Module
+from .mut import MUT1, MUT2, MUT3, MUT1Cell, MUT2Cell, MUT3Cell
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from .padding import (
     CircularPad1d,
@@ -100,6 +109,7 @@ from .pooling import (
 )
 from .recurrent import GRU, LSTM, RNN
 from .recurrent_cells import GRUCell, LSTMCell, RNNCell
+from .rnn_variants import ResidualRNN, ResidualRNNCell, SkipRNN, SkipRNNCell
 from .sparse import Embedding
 from .vision import (
     ChannelShuffle,
@@ -119,6 +129,9 @@ __all__ = [
     "GLU",
     "GRU",
     "LSTM",
+    "MUT1",
+    "MUT2",
+    "MUT3",
     "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
@@ -139,6 +152,8 @@ __all__ = [
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
+    "ConcatLSTM",
+    "ConcatLSTMCell",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
@@ -175,12 +190,17 @@ __all__ = [
     "LPPool2d",
     "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -198,6 +218,8 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PeepholeLSTM",
+    "PeepholeLSTMCell",
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
@@ -212,9 +234,13 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "ResidualRNN",
+    "ResidualRNNCell",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SkipRNN",
+    "SkipRNNCell",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",

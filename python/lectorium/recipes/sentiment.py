@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -94,14 +95,15 @@ class SentimentRecipe(Recipe):
             listener.say(f"  {classes[run.predictions[at]]:8}  for: {said}")
         return {}
 
-    def judge(self, model: nn.Module, facts: Mapping[str, Any], text: str) -> NDArray[np.float64]:
-        """The probability of each class for a sentence. Errors: RecipeError for one without words."""
-        words = text.lower().split()
-        if not words:
-            raise RecipeError("the text is empty; expected a sentence, with spaces between words and signs")
-        rows = Examples(WordVocabulary(facts["words"]).encode(words)[None], np.zeros(1, np.int64))
-        output, _ = self.forward(model, rows, None)
-        return output.softmax(dim=1).numpy()[0].astype(np.float64)
+
+def chances(model: Any, facts: Mapping[str, Any], text: str) -> NDArray[np.float64]:
+    """The probability of each class for a sentence. Errors: RecipeError for one without words."""
+    words = re.findall(r"\w+(?:['-]\w+)*|[^\w\s]", text.lower())
+    if not words:
+        raise RecipeError("the text is empty; expected a sentence")
+    numbers = WordVocabulary(facts["words"]).encode(words)
+    output = model(from_numpy(numbers[None]), from_numpy(np.array([len(numbers)])))
+    return output.softmax(dim=1).numpy()[0].astype(np.float64)
 
 
 def _mixed(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import nn, optim
 from .._core import Tensor
+from ..autograd import no_grad
 from ..creation import from_numpy
 from ..datasets import FSDD, SpokenDigits, log_mel
 from ..models import SpeechCTC
@@ -100,7 +101,6 @@ class SpeechCTCRecipe(Recipe):
 
     def finish(self, run: Any, listener: Listener) -> dict[str, Any]:
         from .. import plot
-        from ..autograd import no_grad
 
         run.folder.write("curves.png", plot.curves(run.history, run.trace, "Spoken digits"))
         with no_grad():
@@ -164,6 +164,14 @@ def _targets(digits: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     for row, said in zip(rows, digits, strict=True):
         row[: len(said)] = said
     return rows
+
+
+def digits_of(model: Any, sound: NDArray[np.int16]) -> list[int]:
+    """The digits in a sound: the labels that are likeliest over all of their alignments."""
+    with no_grad():
+        frames, lengths = _padded([sound_features(sound)])
+        scores = model(from_numpy(frames), from_numpy(lengths))
+    return nn.functional.ctc_beam_decode(scores, lengths.tolist(), blank=BLANK)[0][0].tokens
 
 
 def sound_features(sound: NDArray[Any]) -> F32:

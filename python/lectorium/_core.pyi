@@ -1038,6 +1038,43 @@ def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: _in
 def nll_loss_grad(
     g: Tensor, meta: Meta, target: Tensor, weight: Tensor | None, ignore_index: _int, reduce: str
 ) -> Tensor: ...
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, input_lengths: list[_int], target_lengths: list[_int], blank: _int
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def ctc_loss_grad(
+    g: Tensor,
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: list[_int],
+    target_lengths: list[_int],
+    blank: _int,
+    zero_infinity: _bool,
+    alpha: Tensor,
+    shifts: Tensor,
+) -> Tensor: ...
+def ctc_greedy_decode(
+    log_probs: Tensor, input_lengths: list[_int], blank: _int
+) -> list[tuple[list[_int], _float]]: ...
+def ctc_beam_decode(
+    log_probs: Tensor, input_lengths: list[_int], beam_width: _int, blank: _int, top_paths: _int
+) -> list[list[tuple[list[_int], _float]]]: ...
+def crf_log_likelihood(
+    emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, tags: Tensor, lengths: list[_int]
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def crf_log_likelihood_grad(
+    g: Tensor,
+    emissions: Tensor,
+    start: Tensor,
+    end: Tensor,
+    transitions: Tensor,
+    tags: Tensor,
+    lengths: list[_int],
+    alpha: Tensor,
+    shifts: Tensor,
+) -> list[Tensor]: ...
+def crf_decode(
+    emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, lengths: list[_int]
+) -> list[tuple[list[_int], _float]]: ...
 
 # Products, convolution, pooling.
 

@@ -12,8 +12,10 @@ import lectorium as lt
 
 torch = pytest.importorskip("torch", reason="parity needs torch")
 
-# Functions that PyTorch lacks.
-OURS = {"batch_norm_relu"}
+# What PyTorch lacks.
+OURS = {
+    "batch_norm_relu", "CRF", "CTCHypothesis", "ctc_beam_decode", "ctc_greedy_decode",
+}  # fmt: skip
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}
 
@@ -37,7 +39,9 @@ def wanted(room: Any, name: str) -> list[tuple[str, Any]]:
     return [a for a in arguments(getattr(room, name)) or [] if a[0] not in LEFT_OUT.get(name, ())]
 
 
-CLASSES = comparable([n for n in lt.nn.__all__ if inspect.isclass(getattr(lt.nn, n))], torch.nn)
+CLASSES = comparable(
+    [n for n in lt.nn.__all__ if inspect.isclass(getattr(lt.nn, n)) and n not in OURS], torch.nn
+)
 FUNCTIONS = comparable([n for n in lt.nn.functional.__all__ if n not in OURS], torch.nn.functional)
 INITIALISERS = [n for n in dir(lt.nn.init) if n.endswith("_") and not n.startswith("_")]
 METHODS = [

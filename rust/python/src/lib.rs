@@ -13,6 +13,7 @@ mod linear;
 mod optim;
 mod random;
 mod reduce;
+mod sequence;
 mod system;
 mod tape;
 mod tensor;
@@ -47,6 +48,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     basic_index::register(m)?;
     elementwise::register(m)?;
     reduce::register(m)?;
+    sequence::register(m)?;
     linear::register(m)?;
     index::register(m)?;
     random::register(m)?;

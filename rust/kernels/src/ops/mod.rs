@@ -3,6 +3,8 @@
 pub mod activation;
 pub mod conv;
 pub mod copy;
+pub mod crf;
+pub mod ctc;
 pub mod elementwise;
 pub mod index;
 pub mod loss;

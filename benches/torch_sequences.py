@@ -37,16 +37,19 @@ class GRU(_WithLengths, torch.nn.GRU): ...
 
 
 class AdditiveAttention(torch.nn.Module):
-    """v' tanh(W q + U k), softmax over the keys that the mask leaves."""
+    """v · tanh(W q + U k), softmax over the keys that the mask leaves: of one query for each row."""
 
     def __init__(self, query: int, key: int, hidden: int) -> None:
         super().__init__()
-        self.w = torch.nn.Linear(query, hidden, bias=False)
-        self.u = torch.nn.Linear(key, hidden, bias=False)
-        self.v = torch.nn.Linear(hidden, 1, bias=False)
+        self.query_proj = torch.nn.Linear(query, hidden)
+        self.key_proj = torch.nn.Linear(key, hidden, bias=False)
+        self.score = torch.nn.Parameter(torch.empty(hidden).uniform_(-(hidden**-0.5), hidden**-0.5))
 
-    def forward(self, query: Any, keys: Any, mask: Any) -> Any:
-        scores = self.v((self.w(query).unsqueeze(1) + self.u(keys)).tanh()).squeeze(2)
+    def project(self, keys: Any) -> Any:
+        return self.key_proj(keys)
+
+    def forward(self, query: Any, keys: Any, *, mask: Any, projected: Any) -> Any:
+        scores = (self.query_proj(query).unsqueeze(1) + projected).tanh() @ self.score
         weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=1)
         return (weights.unsqueeze(1) @ keys).squeeze(1), weights
 

@@ -145,9 +145,7 @@ def translate(
 
 @app.command()
 def transcribe(
-    sound: Annotated[
-        Path, typer.Argument(help="A WAV file of digits in English, 8000 samples a second.")
-    ],
+    sound: Annotated[Path, typer.Argument(help="A WAV file of digits in English, 8000 samples a second.")],
     run: Annotated[Path, typer.Option(help="The run folder with the model.")] = Path("runs/speech-ctc"),
 ) -> None:
     """Write down the digits said in a sound."""

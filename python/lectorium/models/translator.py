@@ -35,10 +35,13 @@ class Decoder(nn.Module):
         self.output = nn.Linear(embedding, words)
 
     def step(
-        self, word: Tensor, state: Tensor, memory: Tensor, mask: Tensor
+        self, word: Tensor, state: Tensor, memory: Tensor, projected: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The last word [N] and state [N, H] to what decides the next, the new state, the weights [N, S]."""
-        context, weights = self.attention(state, memory, mask)
+        """The last word [N] and state [N, H] to what decides the next, the new state, the weights [N, S].
+
+        `projected`: ``attention.project(memory)``, made once for all words.
+        """
+        context, weights = self.attention(state, memory, mask=mask, projected=projected)
         last = self.dropout(self.embedding(word))
         state = self.cell(cat([last, context], dim=1), state)
         return cat([last, context, state], dim=1), state, weights
@@ -70,8 +73,9 @@ class Translator(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         memory, state = self.encoder(x, lengths)
+        projected, mask = self.decoder.attention.project(memory), x != 0
         seen: list[Tensor] = []
         for word in target.unbind(dim=1):
-            step, state, _ = self.decoder.step(word, state, memory, x != 0)
+            step, state, _ = self.decoder.step(word, state, memory, projected, mask)
             seen.append(step)
         return self.decoder.scores(stack(seen, dim=1))

@@ -17,7 +17,7 @@ from ..datasets import Tatoeba
 from ..datasets.words import BOS, EOS, WordVocabulary, english_words, french_words, join_words, padded
 from ..models import Translator
 from ..optim.lr_scheduler import OneCycleLR
-from .beam_search import beam_search
+from .beam_search import Step, beam_search
 from .bleu import bleu
 from .errors import RecipeError
 from .listener import Listener
@@ -141,18 +141,21 @@ def translations(
     model.eval()
     found: list[str] = []
     for start in range(0, len(sentences), AT_ONCE):
-        memory, state, mask = _read(model, french, sentences[start : start + AT_ONCE])
-        memory, mask = memory.repeat_interleave(width, dim=0), mask.repeat_interleave(width, dim=0)
-
-        def step(
-            word: Tensor, state: Tensor, memory: Tensor = memory, mask: Tensor = mask
-        ) -> tuple[Tensor, Tensor]:
-            seen, state, _ = model.decoder.step(word, state, memory, mask)
-            return model.decoder.scores(seen).log_softmax(dim=1), state
-
-        answers = beam_search(step, state, english.numbers[BOS], english.numbers[EOS], width, LONGEST)
+        state, *memory = _read(model, french, sentences[start : start + AT_ONCE])
+        answers = beam_search(
+            _step(model, [part.repeat_interleave(width, dim=0) for part in memory]),
+            state, english.numbers[BOS], english.numbers[EOS], width, LONGEST,
+        )  # fmt: skip
         found += [join_words(english.decode(answer)) for answer in answers]
     return found
+
+
+def _step(model: Any, memory: Sequence[Tensor]) -> Step:
+    def step(word: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        seen, state, _ = model.decoder.step(word, state, *memory)
+        return model.decoder.scores(seen).log_softmax(dim=1), state
+
+    return step
 
 
 def attention_map(
@@ -163,21 +166,22 @@ def attention_map(
     words = english_words(answer)
     weights: list[NDArray[np.float32]] = []
     with no_grad():
-        memory, state, mask = _read(model, french, [sentence])
+        state, *memory = _read(model, french, [sentence])
         for word in english.encode([BOS, *words]):
-            _, state, looked = model.decoder.step(from_numpy(np.array([word])), state, memory, mask)
+            _, state, looked = model.decoder.step(from_numpy(np.array([word])), state, *memory)
             weights.append(looked.numpy()[0])
     return np.stack(weights), french_words(sentence), [*words, EOS]
 
 
-def _read(model: Any, french: WordVocabulary, sentences: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-    """The memory, the state to begin with, and which places of the memory hold a word."""
+def _read(model: Any, french: WordVocabulary, sentences: Sequence[str]) -> tuple[Tensor, ...]:
+    """The state to begin with, the memory, its part of the attention's scores, and where it holds a word."""
     words = [french_words(sentence) for sentence in sentences]
     if not all(words):
         raise RecipeError("the text is empty; expected a French sentence")
     x, lengths = _source(padded([french.encode(sentence) for sentence in words]))
     with no_grad():
-        return *model.encoder(x, lengths), x != 0
+        memory, state = model.encoder(x, lengths)
+        return state, memory, model.decoder.attention.project(memory), x != 0
 
 
 def _source(numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

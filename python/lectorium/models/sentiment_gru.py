@@ -9,7 +9,7 @@ from .._core import Tensor
 class SentimentGRU(nn.Module):
     """Words [N, T], filled up with 0 after their `lengths` [N], to the logits [N, classes].
 
-    A GRU reads the words' embeddings in both directions; its two last states decide. 1,331,970 parameters
+    A GRU reads the words' embeddings in both directions; its two last states decide. 1,316,354 parameters
     with 9,700 words. Source: Cho and others (2014), Learning phrase representations using RNN
     encoder-decoder for statistical machine translation, for the GRU.
 

@@ -2,7 +2,7 @@
 
     LECTORIUM_DATA=… python benches/char_rnn.py [--seeds 0 1 2] [--only torch] [--runs DIR] [--write]
 
-Validation loss after the last epoch, for each seed; only dropout differs. A complete run in DIR is not repeated.
+Validation loss after the last epoch, for each seed; only dropout differs. What is complete in DIR stays.
 """
 
 from __future__ import annotations

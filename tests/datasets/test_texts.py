@@ -1,178 +1,183 @@
-"""RT-polarity, Tatoeba, words and vocabularies."""
+"""Texts, sums and the adding problem."""
 
-import gzip
+from __future__ import annotations
+
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lectorium.datasets import DataError, RTPolarity, Tatoeba, tatoeba
-from lectorium.datasets._download import Remote, fetch
-from lectorium.datasets.words import WordVocabulary, english_words, french_words, join_words
+from lectorium.datasets import AddingProblem, DataError, StandardLibrary, Sums, TinyShakespeare, Vocabulary
+from lectorium.datasets.source_code import CHARACTERS
 
-REAL = Path(os.environ.get("LECTORIUM_DATA") or "/nonexistent")
+REAL = Path(os.environ.get("LECTORIUM_DATA") or "/nonexistent") / "tinyshakespeare"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LECTORIUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LECTORIUM_DATA", raising=False)
 
 
-# RT-polarity.
+# Vocabulary.
 
 
-def reviews(folder: Path, negative: bytes | None = None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"line {i} \n" for i in range(25)).encode()
-    (folder / "rt-polarity.neg").write_bytes(lines if negative is None else negative)
-    (folder / "rt-polarity.pos.gz").write_bytes(gzip.compress(lines))
-
-
-@pytest.mark.parametrize("inner", ["", "rt-polarity", "rt-polaritydata"])
-def test_every_tenth_line_of_each_file_is_to_test_on(inner: str, tmp_path: Path) -> None:
-    reviews(tmp_path / inner)
-    train, test = (RTPolarity(tmp_path, train=part, download=False) for part in (True, False))
-    assert test.sentences == ["line 9", "line 19"] * 2
-    assert test.labels.tolist() == [0, 0, 1, 1]
-    assert (len(train), train[22], train[23]) == (46, ("line 24", 0), ("line 0", 1))
+def test_a_vocabulary_goes_both_ways() -> None:
+    letters = Vocabulary("abc")
+    numbers = letters.encode("cab")
+    assert (numbers.tolist(), numbers.dtype) == ([2, 0, 1], np.int64)
+    assert letters.decode(numbers.tolist()) == "cab"
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("text", "message"),
     [
-        (b"", r"rt-polarity\.neg: empty"),
-        (b"one\n\nthree\n", r"rt-polarity\.neg: line 2 is empty, expected a sentence"),
-        (b"caf\xe9\n", r"rt-polarity\.neg: not UTF-8 \(byte 0xe9 at 3\)"),
+        ("", "the text is empty; it needs at least one character"),
+        ("abz", "the text has 'z', which the vocabulary of 3 characters lacks; it knows 'abc'"),
+        ("uvwxyz", "the text has 'u', 'v', 'w', 'x', 'y' and 1 more, which"),
     ],
 )
-def test_a_damaged_file_of_reviews_is_named(content: bytes, message: str, tmp_path: Path) -> None:
-    reviews(tmp_path, content)
-    with pytest.raises(DataError, match=message):
-        RTPolarity(tmp_path, download=False)
+def test_what_the_vocabulary_lacks_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Vocabulary("abc").encode(text)
 
 
-def test_missing_texts_are_an_error_that_says_where_they_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"RTPolarity: rt-polarity.neg and rt-polarity.pos not found"):
-        RTPolarity(tmp_path, download=False)
-    with pytest.raises(
-        FileNotFoundError, match=r"Tatoeba: fra-first20000.txt, fra.txt \(or .gz\) or fra-eng"
-    ):
-        Tatoeba(tmp_path, download=False)
+# Tiny Shakespeare.
 
 
-@pytest.mark.skipif(not (REAL / "rt-polarity").is_dir(), reason="LECTORIUM_DATA/rt-polarity is not there")
-def test_the_real_reviews() -> None:
-    train, test = (RTPolarity(REAL, train=part, download=False) for part in (True, False))
-    assert (len(train), len(test), test.labels.sum()) == (9596, 1066, 533)
-    for name, digest in zip(RTPolarity.files, RTPolarity.digests, strict=True):
-        assert fetch(Remote(name, (), digest), REAL / "rt-polarity").is_file()
+@pytest.mark.skipif(not REAL.is_dir(), reason="LECTORIUM_DATA/tinyshakespeare is not there")
+def test_the_real_text() -> None:
+    text = TinyShakespeare(download=False)
+    assert (len(text), len(text.vocabulary)) == (1_115_394, 65)
+    train, validation = text.split()
+    assert (len(train), len(validation)) == (1_003_854, 111_540)
+    assert text.text.startswith("First Citizen:")
+    assert text.vocabulary.decode(np.concatenate([train, validation]).tolist()) == text.text
 
 
-# Tatoeba.
-
-PAIRS = "Go.\tVa !\nRun!\tCours !\tCC-BY\nWho?\tQui ?\n"
-
-
-@pytest.mark.parametrize("name", ["fra-first20000.txt", "fra.txt.gz", "fra-eng.zip"])
-def test_pairs_are_read_from_each_kind_of_file(name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "tatoeba-fra-eng"
-    folder.mkdir()
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(folder / name, "w") as archive:
-            archive.writestr("fra.txt", PAIRS)
-    else:
-        (folder / name).write_bytes(gzip.compress(PAIRS.encode()) if name.endswith(".gz") else PAIRS.encode())
-    pairs = [*Tatoeba(tmp_path, download=False).pairs, *Tatoeba(tmp_path, train=False, download=False).pairs]
-    assert sorted(pairs) == [("Go.", "Va !"), ("Run!", "Cours !"), ("Who?", "Qui ?")]
+@pytest.mark.usefixtures("nowhere")
+def test_the_text_is_looked_for_in_root_then_lectorium_data_then_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, content in (("cache", "first"), ("local", "second!"), ("root", "the third")):
+        (tmp_path / folder / "tinyshakespeare").mkdir(parents=True)
+        (tmp_path / folder / "tinyshakespeare" / "input.txt").write_text(content)
+    assert len(TinyShakespeare(download=False)) == 5
+    monkeypatch.setenv("LECTORIUM_DATA", str(tmp_path / "local"))
+    assert len(TinyShakespeare(download=False)) == 7
+    assert TinyShakespeare(tmp_path / "root").text == "the third"
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("fra.txt", b"", r"fra\.txt: empty"),
-        ("fra.txt", b"Go.\tVa !\nRun!\n", r"fra\.txt: line 2 is not ENGLISH<TAB>FRENCH: 'Run!'"),
-        ("fra.txt", b"Go.\t \n", r"line 1 is not ENGLISH<TAB>FRENCH"),
-        ("fra.txt", b"Go.\tV\xe0 !\n", r"fra\.txt: not UTF-8 \(byte 0xe0 at 5\)"),
-        ("fra-eng.zip", b"PK", r"fra-eng\.zip: corrupt archive .* Delete it and get it again"),
-    ],
-)
-def test_a_damaged_file_of_pairs_is_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        Tatoeba(tmp_path, download=False)
+@pytest.mark.usefixtures("nowhere")
+def test_without_the_text_the_error_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"TinyShakespeare: input.txt not found(.|\n)*LECTORIUM_DATA"):
+        TinyShakespeare(tmp_path, download=False)
+    (tmp_path / "input.txt").write_text("")
+    with pytest.raises(DataError, match="the text is empty"):
+        TinyShakespeare(tmp_path)
+    (tmp_path / "input.txt").write_bytes(b"abc\xff")
+    with pytest.raises(DataError, match="expected UTF-8 text, found byte 0xff at position 3"):
+        TinyShakespeare(tmp_path)
 
 
-def test_pairs_that_share_a_sentence_stay_together() -> None:
-    chain = [(f"E{i // 2}", f"F{(i + 1) // 2}") for i in range(200)]  # E0-F0, E0-F1, E1-F1, …
-    assert len(set(tatoeba.split(chain))) == 1
-    # Case and punctuation make no difference, and neither does the order of the pairs.
-    pairs = [("Stop!", "Arrête !"), ("stop.", "Stop !"), ("Halt!", "stop")]
-    assert len(set(tatoeba.split(pairs))) == 1
-    apart = [(f"E{i}", f"F{i}") for i in range(3000)]
-    forward = tatoeba.split(apart)
-    assert forward == tatoeba.split(apart[::-1])[::-1]
-    assert 100 < sum(forward) < 200
+# The standard library.
 
 
-@pytest.mark.skipif(
-    not (REAL / "tatoeba-fra-eng").is_dir(), reason="LECTORIUM_DATA/tatoeba-fra-eng is not there"
-)
-def test_the_real_pairs_have_no_sentence_in_both_parts() -> None:
-    train, test = (Tatoeba(REAL, train=part, download=False).pairs for part in (True, False))
-    assert (len(train), len(test)) == (19021, 979)
-    for side in (0, 1):
-        seen = {tatoeba.plain(pair[side]) for pair in train}
-        assert not seen & {tatoeba.plain(pair[side]) for pair in test}
+def test_the_sources_are_the_same_at_every_call_and_no_longer_than_asked_for() -> None:
+    one, two = StandardLibrary(size=60_000), StandardLibrary(size=60_000)
+    assert one.text == two.text
+    assert 50_000 < len(one) <= 60_000
+    assert set(one.text) <= set(CHARACTERS)
+    assert one.vocabulary.characters == CHARACTERS
 
 
-@pytest.mark.skipif(
-    not (REAL / "tatoeba-fra-eng").is_dir(), reason="LECTORIUM_DATA/tatoeba-fra-eng is not there"
-)
-def test_an_archive_is_checked_by_its_first_20000_lines(tmp_path: Path) -> None:
-    text = gzip.decompress((REAL / "tatoeba-fra-eng" / "fra-first20000.txt.gz").read_bytes())
-    with zipfile.ZipFile(tmp_path / "fra-eng.zip", "w") as archive:
-        archive.writestr("_about.txt", "...")
-        archive.writestr("fra.txt", text + b"How did you get there?\tComment ?\n")
-    remote = Remote("fra-eng.zip", (), Tatoeba.digest, tatoeba._content)
-    assert fetch(remote, tmp_path) == tmp_path / "fra-eng.zip"
+def test_files_with_other_characters_tests_and_packages_are_left_out(tmp_path: Path) -> None:
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    write("kept.py", "a = 1\n" * 3000)
+    write("deep/kept.py", "b = 2\n" * 100)
+    write("accent.py", "c = 'é'\n")
+    write("bell.py", "d = '\a'\n")
+    write("test/left.py", "e\n")
+    write("site-packages/left.py", "f\n")
+    write("notes.txt", "g\n")
+    assert sorted(set(StandardLibrary(folder=tmp_path).text.split("\n"))) == ["", "a = 1", "b = 2"]
 
 
-# Words.
+def test_a_python_without_sources_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"found 0 characters of source files in .*--data tinyshakespeare"):
+        StandardLibrary(folder=tmp_path)
 
 
-def test_sentences_are_words_and_signs() -> None:
-    assert french_words("Qu’est-ce que c'est ?") == ["qu'", "est-ce", "que", "c'", "est", "?"]
-    assert english_words("He said: “I don’t know.”") == [
-        "He",
-        "said",
-        ":",
-        "“",
-        "I",
-        "don’t",
-        "know",
-        ".",
-        "”",
-    ]
-    assert french_words(" \u202f") == english_words("") == []
+# Sums.
 
 
-def test_words_are_joined_as_they_were() -> None:
-    for sentence in ("I'm 19.", "Stop, please!", "Who's he?", "It's twenty-one."):
-        assert join_words(english_words(sentence)) == sentence
+def test_sums_are_right_and_different_and_never_in_both_sets() -> None:
+    train, test = Sums(2000), Sums(500, train=False)
+    for sums in (train, test):
+        for question, answer in (sums[i] for i in range(len(sums))):
+            a, _, b = question.partition("+")
+            assert int(a) + int(b) == int(answer)
+    pairs = [tuple(pair) for pair in [*train.pairs.tolist(), *test.pairs.tolist()]]
+    assert len(set(pairs)) == 2500
 
 
-def test_a_vocabulary_is_in_the_order_of_frequency_and_does_not_know_the_rest() -> None:
-    words = WordVocabulary.of([["b", "a", "c"], ["b", "a"], ["b"]], least=2, special=["<bos>"])
-    assert words.words == ["<pad>", "<unk>", "<bos>", "b", "a"]
-    assert words.encode(["a", "c", "b"]).tolist() == [4, 1, 3]
-    assert words.encode([]).dtype == np.int64
-    assert WordVocabulary(words.words).numbers == words.numbers
+def test_the_arrays_of_sums_are_padded_and_have_begin_and_end() -> None:
+    sums = Sums(50, digits=2)
+    asked, told = sums.arrays()
+    assert (asked.shape, told.shape, asked.dtype) == ((50, 5), (50, 5), np.int64)
+    for i in range(50):
+        question, answer = sums[i]
+        assert sums.vocabulary.decode(asked[i].tolist()) == question.ljust(5)
+        assert sums.vocabulary.decode(told[i].tolist()) == f"<{answer}".ljust(5, ">")
 
 
-@pytest.mark.parametrize("words", [[], ["<pad>", "a"], ["<pad>", "<unk>", "a", "a"]])
-def test_what_is_no_vocabulary_is_an_error(words: list[str]) -> None:
-    with pytest.raises(ValueError, match="WordVocabulary: expected <pad>, <unk> and then words, each once"):
-        WordVocabulary(words)
+def test_sums_that_are_not_there_are_an_error() -> None:
+    assert len(Sums(90, digits=1)) == 90
+    with pytest.raises(ValueError, match="n must be 1 to 90 for training with 1 digits, got 91"):
+        Sums(91, digits=1)
+    with pytest.raises(ValueError, match="digits must be 1 to 4, got 5"):
+        Sums(5, digits=5)
+    with pytest.raises(IndexError, match="Sums: index 3 is out of range"):
+        Sums(3)[3]
+
+
+# The adding problem.
+
+
+@pytest.mark.parametrize("length", [2, 3, 100])
+def test_the_target_is_the_sum_of_the_marked_numbers_one_in_each_half(length: int) -> None:
+    sequences, sums = AddingProblem(200, length=length).arrays()
+    marks = sequences[:, :, 1]
+    assert set(marks.ravel().tolist()) <= {0.0, 1.0}
+    assert (marks[:, : length // 2].sum(axis=1) == 1).all()
+    assert (marks[:, length // 2 :].sum(axis=1) == 1).all()
+    np.testing.assert_allclose((sequences[:, :, 0] * marks).sum(axis=1, keepdims=True), sums, rtol=1e-6)
+    assert 0 <= sequences.min() <= sequences.max() < 1
+
+
+def test_always_saying_1_has_the_error_that_the_paper_gives() -> None:
+    sums = AddingProblem(20_000, length=10).arrays()[1]
+    assert np.square(sums - 1).mean() == pytest.approx(1 / 6, abs=0.005)
+
+
+def test_training_and_test_sequences_differ_and_seeds_repeat() -> None:
+    one, two, other, test = (
+        AddingProblem(3, length=5, seed=seed, train=train).arrays()[0]
+        for seed, train in ((0, True), (0, True), (1, True), (0, False))
+    )
+    assert (one == two).all()
+    assert not (one == other).all()
+    assert not (one == test).all()
+    sequence, target = AddingProblem(3, length=5)[1]
+    assert (sequence.shape, target.shape) == ((5, 2), (1,))
+
+
+def test_sizes_that_make_no_sense_are_errors() -> None:
+    with pytest.raises(ValueError, match="length must be 2 or more, to have two numbers to add, got 1"):
+        AddingProblem(3, length=1)
+    with pytest.raises(ValueError, match="n must be 1 or more, got 0"):
+        AddingProblem(0)

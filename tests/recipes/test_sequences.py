@@ -1,11 +1,9 @@
-"""The recipes speech-ctc, sentiment and translate: twenty steps on small data made here, and wrong inputs."""
+"""The recipes on sequences: that they run, resume and end with their figure; the long ones a few steps only."""
 
 from __future__ import annotations
 
-import csv
+import itertools
 import json
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,217 +12,227 @@ import pytest
 
 import lectorium as lt
 from lectorium import recipes
-from lectorium.cli import main
-from lectorium.datasets.wav import wav_bytes
-from lectorium.recipes import using
+from lectorium.recipes.char_rnn import pieces
+from lectorium.recipes.listener import Silent
+from lectorium.recipes.stop import Stopped
+from lectorium.recipes.training import Batch, Training, first, streams
 
-PICTURES = {"speech-ctc": "alignment", "sentiment": "confusion", "translate": "attention"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets in the form of the real ones: digits are tones, films are good or bad, French is English."""
-    folder = tmp_path_factory.mktemp("data")
-    draw = np.random.default_rng(0)
-    sounds = folder / "fsdd" / "recordings"
-    sounds.mkdir(parents=True)
-    time = np.arange(1200) / 8000
-    for digit in range(10):
-        tone = 8000 * np.sin(2 * np.pi * (300 + 330 * digit) * time)
-        for speaker in ("ann", "ben", "cid", "dot", "eve", "fay"):
-            for i in range(10):
-                sound = (tone * draw.uniform(0.5, 1)).astype(np.int16)
-                (sounds / f"{digit}_{speaker}_{i}.wav").write_bytes(wav_bytes(sound, 8000))
-    (folder / "rt-polarity").mkdir()
-    for name, words in (("neg", ["bad", "dull"]), ("pos", ["good", "fine"])):
-        lines = [f"the {draw.choice(['film', 'plot'])} is {draw.choice(words)} ." for _ in range(300)]
-        (folder / "rt-polarity" / f"rt-polarity.{name}").write_text("\n".join(lines) + "\n")
-    (folder / "tatoeba-fra-eng").mkdir()
-    names = [f"n{chr(97 + i)}{chr(97 + j)}" for i in range(20) for j in range(25)]
-    pairs = [f"I see {name}.\tje vois {name} ." for name in names]
-    (folder / "tatoeba-fra-eng" / "fra.txt").write_text("\n".join(pairs) + "\n", encoding="utf-8")
-    return folder
+# About 20 steps of each, with small nets.
+SMOKE: dict[str, dict[str, Any]] = {
+    "hello": {"epochs": 1},
+    "char-rnn": {"epochs": 1, "limit": 80, "batch_size": 4, "hidden": 12, "length": 15},
+    "addition": {"epochs": 1, "limit": 100, "batch_size": 5},
+    "adding-problem": {"epochs": 1, "limit": 40, "batch_size": 2, "length": 6, "hidden": 8},
+}
+FIGURES = {
+    "hello": r'letters of "hello" learned \d of 4',
+    "char-rnn": r"validation \d\.\d{3} nats a character",
+    "addition": r"exact sums \d+\.\d\d %",
+    "adding-problem": r"mean squared error at 6 steps: rnn [\d.]+, lstm [\d.]+, gru [\d.]+, irnn [\d.]+",
+}
+LEFT = {
+    "hello": ("curves.png", "scores.png"),
+    "char-rnn": ("curves.png", "units.html", "sample.txt"),
+    "addition": ("curves.png",),
+    "adding-problem": ("curves.png", "gradient_flow_start.png", "gradient_flow_end.png"),
+}
 
 
-@pytest.fixture(autouse=True)
-def _data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LECTORIUM_DATA", str(folder))
+class Count(Silent):
+    """Counts batches, and stops the run with Ctrl-C after so many."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.batches, self._stop = 0, stop
+
+    def batch(self, done: Batch) -> None:
+        import signal
+
+        self.batches += 1
+        if self.batches == self._stop:
+            signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture(scope="module")
-def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run of each, of twenty steps."""
-    base = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LECTORIUM_DATA", str(folder))
-        for name, settings in {
-            "speech-ctc": {"limit": 40, "epochs": 4, "batch_size": 8},
-            "sentiment": {"limit": 200, "epochs": 5, "batch_size": 50, "lr": 0.01},
-            "translate": {"limit": 160, "epochs": 5, "batch_size": 40, "lr": 0.01},
-        }.items():
-            recipes.train(name, out=base / name, **settings)
-    return {name: base / name for name in PICTURES}
+@pytest.mark.parametrize("name", SMOKE)
+def test_twenty_steps_of_each_recipe(name: str, tmp_path: Path) -> None:
+    import re
+
+    count = Count()
+    result = recipes.train(name, out=tmp_path, listener=count, **SMOKE[name])
+    assert count.batches == 20
+    assert re.fullmatch(FIGURES[name], result["figure"])
+    assert json.loads((tmp_path / "result.json").read_text()) == json.loads(json.dumps(result))
+    for file in LEFT[name]:
+        content = (tmp_path / file).read_bytes()
+        assert content.startswith(b"\x89PNG") if file.endswith(".png") else content, file
+    again = recipes.evaluate(tmp_path)
+    assert again["figure"] == result["figure"]
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_twenty_steps_make_the_loss_smaller_and_leave_a_complete_run(
-    name: str, runs: dict[str, Path]
-) -> None:
-    result = json.loads((runs[name] / "result.json").read_text())
-    figures = {
-        "speech-ctc": lambda: f"label errors {100 * result['label_errors']:.2f} %",
-        "sentiment": lambda: f"test accuracy {100 * result['test_accuracy']:.2f} %",
-        "translate": lambda: f"BLEU {result['bleu']:.2f}",
-    }
-    assert result["figure"] == figures[name]()
-    for picture in ("curves", PICTURES[name]):
-        assert (runs[name] / f"{picture}.png").read_bytes().startswith(b"\x89PNG"), picture
-    with (runs[name] / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == result["epochs"]
-    assert float(rows[-1]["train_loss"]) < 0.9 * float(rows[0]["train_loss"])
-    assert all(np.isfinite(float(row["test_loss"])) for row in rows)
+@pytest.mark.parametrize("name", SMOKE)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+    settings = {**SMOKE[name], "epochs": 2, "seed": 3}
+    recipes.train(name, out=tmp_path / "whole", **settings)
+    for stop in (7, 18):  # within the first epoch, then within the second
+        with pytest.raises(Stopped):
+            recipes.train(name, out=tmp_path / "cut", resume=stop > 7, listener=Count(stop), **settings)
+    recipes.train(name, out=tmp_path / "cut", resume=True)
+    whole, cut = ((tmp_path / run / "model.safetensors").read_bytes() for run in ("whole", "cut"))
+    assert whole == cut
+    results = [json.loads((tmp_path / run / "result.json").read_text()) for run in ("whole", "cut")]
+    for result in results:
+        del result["training_seconds"]
+    assert results[0] == results[1]
 
 
-def test_the_reviews_of_this_test_are_learned(runs: dict[str, Path]) -> None:
-    assert json.loads((runs["sentiment"] / "result.json").read_text())["test_accuracy"] > 0.9
+# Hello.
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_eval_finds_the_figure_again(name: str, runs: dict[str, Path]) -> None:
-    figure = json.loads((runs[name] / "result.json").read_text())["figure"]
-    assert recipes.evaluate(runs[name])["figure"] == figure
+@pytest.mark.parametrize("seed", range(3))
+def test_hello_is_learned_exactly(seed: int, tmp_path: Path) -> None:
+    result = recipes.train("hello", seed=seed, out=tmp_path)
+    assert result["writes"] == "hello"
+    assert result["test_accuracy"] == 1.0
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    name: str, runs: dict[str, Path], tmp_path: Path
-) -> None:
-    recipe = recipes.get(name)
-    config = json.loads((runs[name] / "config.json").read_text())
-    settings = recipe.settings(**{k: config[k] for k in ("epochs", "batch_size", "lr", "seed", "limit")})
-    training = recipes.training.Training(recipe, settings, recipe.read(settings))
-    steps = training.run()
-    for _ in range(7):
-        next(steps)
-    lt.save(training.state(), tmp_path / "checkpoint.safetensors")
-    lt.manual_seed(99)
-    again = recipes.training.Training(recipe, settings, recipe.read(settings))
-    again.load_state(lt.load(tmp_path / "checkpoint.safetensors"))
-    for _ in again.run():
-        pass
-    weights = lt.load(runs[name] / "model.safetensors")
-    for key, value in again.model.state_dict().items():
-        assert (value.numpy() == weights[key].numpy()).all(), key
+def test_hello_prints_the_four_scores_of_each_step(tmp_path: Path) -> None:
+    class Said(Silent):
+        lines: list[str] = []  # noqa: RUF012
+
+        def say(self, text: str) -> None:
+            self.lines.append(text)
+
+    recipes.train("hello", out=tmp_path, listener=Said())
+    table = Said.lines[-4:]
+    assert [line.split()[0] for line in table] == list("hell")
+    assert all(len([part for part in line.split() if "." in part]) == 4 for line in table)
+    assert [line[-1] for line in table] == list("ello")
 
 
-# Asking the trained models.
+# Texts: pieces, streams, states.
 
 
-def test_a_sentence_is_judged(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    classes, chances = using.judge("The film is good.", runs["sentiment"])
-    assert (classes, int(chances.argmax())) == (("negative", "positive"), 1)
-    assert chances.sum() == pytest.approx(1)
-    assert main(["judge", "dull plot", f"--run={runs['sentiment']}"]) == 0
-    assert "class negative (" in capsys.readouterr().out
+def test_the_streams_of_a_text_go_on_where_they_ended() -> None:
+    cut = pieces(np.arange(101), 10)
+    assert (cut.inputs + 1 == cut.targets).all()
+    batches = [cut.take(chosen).inputs for chosen in streams(len(cut), 3)]
+    assert [len(batch) for batch in batches] == [3, 3, 3, 1]
+    for before, after in itertools.pairwise(batches):
+        assert (before[: len(after), -1] + 1 == after[:, 0]).all()
+    assert sorted(np.concatenate([batch.ravel() for batch in batches]).tolist()) == list(range(100))
 
 
-def test_a_sentence_is_translated_alone_as_among_others(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained = recipes.evaluation.load_run(runs["translate"])
-    sentences = ["je vois naa .", "je vois tous .", "naa"]
-    together = recipes.translate.translations(trained.model, trained.facts, sentences)
-    assert together == [using.translate(sentence, runs["translate"]) for sentence in sentences]
-    assert main(["translate", sentences[0], f"--run={runs['translate']}"]) == 0
-    assert capsys.readouterr().out == together[0] + "\n"
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (1, 5), (7, 3), (10, 4), (12, 4), (5, 100)])
+def test_streams_use_every_example_once_and_never_more_rows_than_before(count: int, size: int) -> None:
+    batches = streams(count, size)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(count))
+    rows = [len(batch) for batch in batches]
+    assert rows == sorted(rows, reverse=True)
+    assert rows[0] <= size
 
 
-def test_a_sound_is_transcribed(
-    runs: dict[str, Path], folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sound = folder / "fsdd" / "recordings" / "7_ann_0.wav"
-    digits = using.transcribe(sound, runs["speech-ctc"])
-    assert all(0 <= digit < 10 for digit in digits)
-    assert main(["transcribe", str(sound), f"--run={runs['speech-ctc']}"]) == 0
-    assert capsys.readouterr().out == " ".join(map(str, digits)) + "\n"
+def test_the_state_of_the_last_batch_goes_into_the_next() -> None:
+    recipe = recipes.get("char-rnn")
+    settings = recipe.settings(epochs=1, limit=6, batch_size=2, options={"hidden": 4, "length": 5})
+    seen: list[Any] = []
+    plain = recipe.forward
+
+    def watched(model: Any, batch: Any, state: Any) -> Any:
+        result = plain(model, batch, state)
+        seen.append((state, result[1]))
+        return result
+
+    training = Training(recipe, settings, recipe.read(settings))
+    recipe.forward = watched  # type: ignore[method-assign]
+    try:
+        for event in training.run():
+            if isinstance(event, Batch) and event.step == 3:
+                break
+    finally:
+        del recipe.forward
+    assert seen[0][0] is None
+    for (_, after), (given, _) in itertools.pairwise(seen):
+        assert not any(part.requires_grad for part in given)
+        for part, part_given in zip(after, given, strict=True):
+            np.testing.assert_array_equal(part.detach().numpy(), part_given.numpy())
 
 
-def test_attention_looks_at_the_words_of_the_source(runs: dict[str, Path]) -> None:
-    trained = recipes.evaluation.load_run(runs["translate"])
-    weights, source, words = recipes.translate.attention_map(
-        trained.model, trained.facts, "je vois naa .", "I see naa."
-    )
-    assert weights.shape == (len(words), len(source)) == (5, 4)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+def test_the_loss_over_carried_pieces_is_that_of_the_whole_text() -> None:
+    model = lt.models.CharRNN(7, hidden=5, layers=2).eval()
+    numbers = np.random.default_rng(0).integers(0, 7, 61)
+    recipe = recipes.get("char-rnn")
+    with lt.no_grad():
+        whole = recipe.loss(
+            model(lt.from_numpy(numbers[None, :-1]))[0], lt.from_numpy(numbers[None, 1:])
+        ).item()
+        state, parts = None, []
+        for chosen in streams(6, 1):
+            part = pieces(numbers, 10).take(chosen)
+            output, state = recipe.forward(model, part, first(state, 1))
+            parts.append(recipe.loss(output, lt.from_numpy(part.targets)).item())
+    assert np.mean(parts) == pytest.approx(whole, rel=1e-5)
 
 
-# Wrong inputs.
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "mut1", "mut2", "mut3"])
+def test_char_rnn_takes_every_cell(cell: str, tmp_path: Path) -> None:
+    settings = {**SMOKE["char-rnn"], "limit": 8, "cell": cell}
+    result = recipes.train("char-rnn", out=tmp_path, **settings)
+    assert result["options"] == {"cell": cell, "hidden": 12, "layers": 2, "length": 15}
+    assert len(recipes.sample(tmp_path, length=5)) == 5
+
+
+# Options.
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("name", "options", "message"),
     [
-        (["translate", " ", "--run=translate"], "the text is empty; expected a French sentence"),
-        (["judge", "", "--run=sentiment"], "the text is empty; expected a sentence"),
+        ("char-rnn", {"cell": "lstmm"}, "unknown cell 'lstmm'; did you mean 'lstm'?"),
+        ("char-rnn", {"cell": 3}, "--cell must be one of rnn, lstm, .*, got 3"),
+        ("char-rnn", {"hidden": 0}, "--hidden must be 1 or more, got 0"),
+        ("char-rnn", {"hidden": 2.5}, "--hidden must be a whole number, got 2.5"),
+        ("char-rnn", {"hidden": "many"}, "--hidden must be a whole number, got 'many'"),
         (
-            ["judge", "good", "--run=translate"],
-            "translate in .* is not what judges sentences; train sentiment",
+            "char-rnn",
+            {"hiden": 3},
+            r"char-rnn has no option --hiden \(it has: --cell, --hidden, --layers, --length\)",
         ),
-        (["translate", "va", "--run=none"], "no run folder .*none; train first: lectorium train translate"),
-        (["transcribe", "none.wav", "--run=speech-ctc"], "none.wav: No such file or directory"),
-        (["transcribe", "text.wav", "--run=speech-ctc"], "text.wav: not a WAV file"),
-        (["transcribe", "fast.wav", "--run=speech-ctc"], "has 16000 samples a second, the model reads 8000"),
-        (["transcribe", "empty.wav", "--run=speech-ctc"], "empty.wav holds no sound"),
+        ("lenet5", {"cell": "gru"}, "lenet5 has no option --cell"),
+        ("adding-problem", {"length": 1}, "--length must be 2 or more, got 1"),
+        ("adding-problem", {"cell": "lstm,lstm"}, "--cell names one twice: lstm,lstm"),
+        ("adding-problem", {"cell": "lstm,"}, "unknown cell ''"),
     ],
 )
-def test_a_wrong_question_is_one_line_that_says_why(
-    arguments: list[str],
-    message: str,
-    runs: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_an_option_that_makes_no_sense_is_an_error(
+    name: str, options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, run in runs.items():
-        (tmp_path / name).symlink_to(run)
-    (tmp_path / "text.wav").write_text("words, words, words")
-    (tmp_path / "fast.wav").write_bytes(wav_bytes(np.zeros(99, np.int16), 16000))
-    (tmp_path / "empty.wav").write_bytes(wav_bytes(np.zeros(0, np.int16), 8000))
-    assert main(arguments) != 0
-    err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1
-    assert re.search(message, err), err
+    with pytest.raises(recipes.RecipeError, match=message):
+        recipes.train(name, out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_data_set_that_is_nowhere_is_one_line(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from lectorium.datasets import _download
-
-    monkeypatch.delenv("LECTORIUM_DATA")
-    monkeypatch.setenv("LECTORIUM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_download, "_open", _no_net)
-    assert main(["train", name, f"--out={tmp_path / 'run'}"]) == 1
-    err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1
-    assert "could not be downloaded. Mirrors tried:" in err
-    assert "set LECTORIUM_DATA" in err
+def test_a_run_is_resumed_with_its_own_options(tmp_path: Path) -> None:
+    settings = {**SMOKE["char-rnn"], "cell": "gru"}
+    with pytest.raises(Stopped):
+        recipes.train("char-rnn", out=tmp_path, listener=Count(5), **settings)
+    with pytest.raises(recipes.RecipeError, match=r"has --cell gru, not lstm.*leave --cell out"):
+        recipes.train("char-rnn", out=tmp_path, resume=True, cell="lstm")
+    assert recipes.train("char-rnn", out=tmp_path, resume=True, cell="gru")["options"]["cell"] == "gru"
 
 
-def _no_net(*_: Any) -> Any:
-    from lectorium.datasets import _download
-
-    raise _download._Broken("no net")
-
-
-def test_a_broken_recording_stops_the_run_before_it_begins(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(folder / "fsdd", tmp_path / "fsdd")
-    (tmp_path / "fsdd" / "recordings" / "3_eve_7.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
-    monkeypatch.setenv("LECTORIUM_DATA", str(tmp_path))
-    assert main(["train", "speech-ctc", f"--out={tmp_path / 'run'}"]) == 1
-    assert "3_eve_7.wav: no samples in it; truncated?" in capsys.readouterr().err
+def test_adding_nets_learn_apart_from_each_other(tmp_path: Path) -> None:
+    """A cell's net ends with the same weights whichever others are trained beside it, but for the first ones."""
+    recipe = recipes.get("adding-problem")
+    both, one = (
+        recipe.build(recipe.settings(options={"cell": c, "hidden": 4}), {}) for c in ("rnn,lstm", "lstm")
+    )
+    one.nets.lstm.load_state_dict(both.nets.lstm.state_dict())
+    x, y = (lt.from_numpy(part) for part in lt.datasets.AddingProblem(8, length=6).arrays())
+    for model, factor in ((both, 2), (one, 1)):
+        optimizer = lt.optim.SGD(model.parameters(), lr=0.01 * factor)
+        for _ in range(3):
+            optimizer.zero_grad()
+            recipe.loss(model(x), y).backward()
+            optimizer.step()
+    np.testing.assert_allclose(
+        both.nets.lstm.sum.weight.detach().numpy(), one.nets.lstm.sum.weight.detach().numpy(), rtol=1e-4
+    )

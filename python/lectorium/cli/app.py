@@ -166,6 +166,32 @@ def judge(
     show_reading(*using.judge(text, run))
 
 
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="The run folder of a char-rnn.")],
+    prime: Annotated[
+        str, typer.Option(help="The text to go on from. [default: a new line]", show_default=False)
+    ] = "\n",
+    temperature: Annotated[float, typer.Option(help="Below 1 the text is safer, above 1 wilder.")] = 1.0,
+    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+) -> None:
+    """Write text with a trained char-rnn: the prime text, then what the model goes on with."""
+    written = recipes.sample(run, prime=prime, length=length, temperature=temperature, seed=seed)
+    print((prime + written).lstrip("\n"), flush=True)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Run folders, or folders of them. [default: runs]", show_default=False),
+    ] = None,
+) -> None:
+    """Print the results of complete runs as a table in Markdown."""
+    print(recipes.report(runs or ()), flush=True)
+
+
 @app.command("list")
 def list_() -> None:
     """Name the recipes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,7 @@ def gradient_norms(layer: Any, input: Any, loss: Callable[[Any], Any]) -> NDArra
         [0.125, 0.25, 0.5, 1.0]
     """
     from ..autograd import grad
-    from ..functions import cat
+    from ..functions.join import cat
 
     if getattr(layer, "bidirectional", False):
         raise ValueError("gradient_norms: expected a layer in one direction, got a bidirectional one")
@@ -42,7 +42,7 @@ def gradient_norms(layer: Any, input: Any, loss: Callable[[Any], Any]) -> NDArra
     for t in range(input.shape[time]):
         output, state = layer(input.narrow(time, t, 1), state)
         outputs.append(output)
-        states.append(state if isinstance(state, tuple) else (state,))
+        states.append(cast("tuple[Any, ...]", state if isinstance(state, tuple) else (state,)))
     value = loss(cat(outputs, time))
     if value.numel() != 1:
         raise ValueError(f"gradient_norms: loss must give one number, got {value.shape}")

@@ -15,6 +15,7 @@ from .errors import RecipeError, RunError, unknown
 if TYPE_CHECKING:
     from .evaluation import evaluate
     from .recipe import Recipe
+    from .reporting import report
     from .sampling import sample
     from .session import train
 
@@ -36,7 +37,7 @@ SUMMARIES = {
 }
 
 
-_HOME = {"train": "session", "evaluate": "evaluation", "sample": "sampling"}
+_HOME = {"train": "session", "evaluate": "evaluation", "report": "reporting", "sample": "sampling"}
 
 
 def names() -> list[str]:
@@ -67,4 +68,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["SUMMARIES", "RecipeError", "RunError", "evaluate", "get", "names", "sample", "train"]
+__all__ = ["SUMMARIES", "RecipeError", "RunError", "evaluate", "get", "names", "report", "sample", "train"]

@@ -10,6 +10,7 @@ from .. import nn
 from .._core import Tensor, dtype as DType, float32
 from ..autograd import no_grad
 from ..creation import zeros
+from ..nn._recurrent import RecurrentLayer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, *_TRANSPOSED)
@@ -88,6 +89,9 @@ def _describe(module: Any) -> str:
         return f"average pool to {_side(module.output_size)}"
     if isinstance(module, nn.Linear):
         return f"linear {module.out_features}"
+    if isinstance(module, RecurrentLayer):
+        ways = ", both ways" if module.bidirectional else ""
+        return f"{type(module).__name__} {module.hidden_size}, layers {module.num_layers}{ways}"
     if isinstance(module, nn.Dropout):
         return f"dropout {module.p:g}"
     return _NAMES.get(type(module).__name__, type(module).__name__.lower())
@@ -106,4 +110,7 @@ def _multiply_adds(module: Any, input: Tensor, output: Tensor) -> int:
         return output.numel() * module.weight[0].numel()
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features
+    if isinstance(module, RecurrentLayer):
+        # All its matrices once a step.
+        return output.numel() // output.shape[-1] * sum(p.numel() for p in module.parameters() if p.ndim == 2)
     return 0

@@ -998,6 +998,27 @@ def batch_norm_grad(
     need: Sequence[_bool],
     relu: _bool = False,
 ) -> _Gradients: ...
+def recurrent(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+    save: _bool,
+) -> tuple[Tensor | None, ...]: ...
+def recurrent_grad(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+    y: Tensor,
+    saved: Tensor | None,
+    g: Sequence[Tensor | None],
+    need: Sequence[_bool],
+) -> tuple[Tensor | None, ...]: ...
 def layer_norm(
     x: Tensor, axes: _int, weight: Tensor | None, bias: Tensor | None, eps: _float
 ) -> tuple[Tensor, Tensor, Tensor]: ...

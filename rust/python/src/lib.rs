@@ -12,6 +12,7 @@ mod index;
 mod linear;
 mod optim;
 mod random;
+mod recurrent;
 mod reduce;
 mod sequence;
 mod system;
@@ -52,6 +53,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     linear::register(m)?;
     index::register(m)?;
     random::register(m)?;
+    recurrent::register(m)?;
     optim::register(m)?;
     exchange::register(m)?;
     dlpack::register(m)?;

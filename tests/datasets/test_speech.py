@@ -194,9 +194,17 @@ def test_sequences_depend_on_the_seed_alone_and_have_one_speaker(tmp_path: Path)
     assert (more.waveform(39) == one.waveform(39)).all()
 
 
-def test_a_negative_number_of_sequences_is_an_error() -> None:
+def test_sequences_may_be_shorter_or_longer(tmp_path: Path) -> None:
+    write(tmp_path / "recordings")
+    data = SpokenDigits(tmp_path, n=40, download=False, least=1, most=2)
+    assert {len(digits) for digits in data.digits} == {1, 2}
+
+
+def test_numbers_that_make_no_sense_are_errors() -> None:
     with pytest.raises(ValueError, match="n must be 0 or more, got -1"):
         SpokenDigits(n=-1)
+    with pytest.raises(ValueError, match="expected 1 <= least <= most, got 3 and 2"):
+        SpokenDigits(most=2)
 
 
 @needs_real

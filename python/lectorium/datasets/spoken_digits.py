@@ -22,17 +22,26 @@ class SpokenDigits:
     many digits, the recording of each, the gaps (50 to 400 ms) and some faint noise. `recordings[i]`: the
     recordings of a sequence, from which `join` makes further versions. `digits[i]`: int64 [3 to 5]. An item
     is ``(waveform, digits)``, a float32 Tensor [samples] in -1..1, 8000 a second, and an int64 Tensor.
-    Errors: those of `FSDD`; ValueError for n < 0.
+    `least`, `most`: other numbers of digits. Errors: those of `FSDD`; ValueError for senseless numbers.
 
     >>> join([np.full(800, 9, np.int16), np.full(800, 9, np.int16)], [0.1, 0.2, 0.1], Draws(0)).shape
     (4800,)
     """
 
     def __init__(
-        self, root: Root = None, train: bool = True, n: int = 300, seed: int = 0, download: bool = True
+        self,
+        root: Root = None,
+        train: bool = True,
+        n: int = 300,
+        seed: int = 0,
+        download: bool = True,
+        least: int = 3,
+        most: int = 5,
     ) -> None:
         if n < 0:
             raise ValueError(f"SpokenDigits: n must be 0 or more, got {n}")
+        if not 1 <= least <= most:
+            raise ValueError(f"SpokenDigits: expected 1 <= least <= most, got {least} and {most}")
         base = FSDD(root, train, download)
         self.train, self.seed = train, seed
         names = sorted(set(base.speakers))
@@ -42,7 +51,7 @@ class SpokenDigits:
         self.speakers: list[str] = []
         for number in range(n):
             draws = Draws(seed, int(train), 0, number)
-            speaker, many = _pick(draws, len(names)), 3 + _pick(draws, 3)
+            speaker, many = _pick(draws, len(names)), least + _pick(draws, most - least + 1)
             chosen = [whose[speaker][_pick(draws, len(whose[speaker]))] for _ in range(many)]
             self.recordings.append([base.waveforms[i] for i in chosen])
             self.digits.append(base.labels[chosen])
@@ -62,7 +71,7 @@ class SpokenDigits:
         return as_tensor(self.waveform(i).astype(np.float32) / np.float32(32768)), as_tensor(self.digits[i])
 
     def __repr__(self) -> str:
-        return f"SpokenDigits({len(self)} sequences of 3 to 5 digits, {'train' if self.train else 'test'})"
+        return f"SpokenDigits({len(self)} sequences, {'train' if self.train else 'test'})"
 
 
 def join(recordings: Sequence[I16], gaps: Sequence[float], draws: Draws) -> I16:

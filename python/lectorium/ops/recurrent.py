@@ -65,9 +65,7 @@ def _fused(kind: str, states: int) -> Any:
     return recorded
 
 
-def _through_composite(
-    k: Any, kind: str, spec: Any, g: Any, inputs: tuple[Any, ...], need: Any
-) -> list[Any]:
+def _through_composite(k: Any, kind: str, spec: Any, g: Any, inputs: tuple[Any, ...], need: Any) -> list[Any]:
     from ..autograd.walk import run_backward
 
     n, sizes, reverse = spec

@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch", reason="parity needs torch")
 
 # What PyTorch lacks.
 OURS = {
-    "batch_norm_relu", "CRF", "CTCHypothesis", "ctc_beam_decode", "ctc_greedy_decode",
+    "AdditiveAttention", "batch_norm_relu", "CRF", "conv2d_relu", "CTCHypothesis", "ctc_beam_decode",
+    "ctc_greedy_decode", "linear_relu", "MultiplicativeAttention", "ScaledDotProductAttention",
 }  # fmt: skip
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}

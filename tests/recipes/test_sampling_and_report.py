@@ -88,7 +88,7 @@ def test_what_is_looked_for_in_a_text() -> None:
     text = 'x = \'a\\\'b\'  # it\'s\n    if """c\nd""":\n'
     quoted = "".join(c for c, inside in zip(text, in_quotes(text), strict=True) if inside)
     assert quoted == "'a\\'b\"c\nd"
-    assert indentation(text).tolist() == [0.0] * 19 + [4.0] * 13 + [0.0] * 6
+    assert indentation(text).tolist() == [0.0] * 19 + [4.0] * 12 + [0.0] * 6
     assert line_position("ab\n\nc").tolist() == [0, 1, 2, 0, 0]
 
 
@@ -147,6 +147,7 @@ def test_the_report_is_a_table_of_the_complete_runs(tmp_path: Path, monkeypatch:
         data="xor",
         figure="test accuracy 100.00 %",
         training_seconds=1,
+        options={},
     )
     (tmp_path / "runs" / "unfinished").mkdir()
     expected = [

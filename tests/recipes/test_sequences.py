@@ -115,7 +115,7 @@ def test_the_streams_of_a_text_go_on_where_they_ended() -> None:
     cut = pieces(np.arange(101), 10)
     assert (cut.inputs + 1 == cut.targets).all()
     batches = [cut.take(chosen).inputs for chosen in streams(len(cut), 3)]
-    assert [len(batch) for batch in batches] == [3, 3, 3, 1]
+    assert [len(batch) for batch in batches] == [3, 3, 2, 2]
     for before, after in itertools.pairwise(batches):
         assert (before[: len(after), -1] + 1 == after[:, 0]).all()
     assert sorted(np.concatenate([batch.ravel() for batch in batches]).tolist()) == list(range(100))

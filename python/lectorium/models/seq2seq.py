@@ -17,7 +17,7 @@ class Seq2Seq(nn.Module):
     Example:
         >>> model = lt.models.Seq2Seq(vocabulary=14)
         >>> question = lt.randint(0, 14, (2, 7))
-        >>> model(question, lt.randint(0, 14, (2, 5))).shape, model(question, longest=5).shape
+        >>> model(question, lt.randint(0, 14, (2, 5))).shape, model(question).shape
         ((2, 5, 14), (2, 5, 14))
     """
 

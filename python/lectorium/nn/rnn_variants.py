@@ -53,8 +53,8 @@ class ResidualRNN(ResidualForm, RecurrentLayer):
 class SkipRNN(SkipForm, RecurrentLayer):
     """A plain recurrent network that also sees its state of ``skip`` steps ago (Lin et al. 1996).
 
-    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh + W_skip h_k)`` with h_k the state of ``skip`` steps ago. The
-    state is a tuple of the last ``skip`` states, newest first. All else is as in ``RNN``.
+    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh + W_skip h_k)``, where h_k is the state of ``skip`` steps ago.
+    The state is a tuple of the last ``skip`` states, newest first. All else is as in ``RNN``.
 
     Example:
         >>> out, state = lt.nn.SkipRNN(10, 20, skip=3)(lt.randn(5, 2, 10))

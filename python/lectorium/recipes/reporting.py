@@ -94,7 +94,7 @@ def clock(seconds: float) -> str:
     """How long training took, to read.
 
     Example:
-        >>> [lt.recipes.reporting.clock(s) for s in (0.42, 75, 4000)]
+        >>> [lt.recipes.reporting.clock(s) for s in (0.42, 75, 4020)]
         ['0.4 s', '1 min 15 s', '1 h 7 min']
     """
     if seconds < 59.95:

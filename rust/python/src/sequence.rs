@@ -1,8 +1,9 @@
-//! Losses and decoders of sequences.
+//! Losses, decoders and attention, of sequences.
 
 use crate::args::T;
 use crate::door::{run, run1, run3};
 use crate::tensor::PyTensor;
+use lectorium::ops::attention::{self, Inputs};
 use lectorium::ops::crf::{self, Scores};
 use lectorium::ops::ctc;
 use pyo3::prelude::*;
@@ -132,6 +133,55 @@ fn crf_decode(
     run(py, work, || crf::crf_decode(&emissions.0, scores(&start, &end, &transitions), &lengths))
 }
 
+fn opt(t: &Option<T>) -> Option<&lectorium::Tensor> {
+    t.as_ref().map(|t| &t.0)
+}
+
+#[pyfunction]
+fn additive_attention<'py>(
+    py: Python<'py>,
+    query: T,
+    keys: T,
+    direction: T,
+    values: T,
+    mask: Option<T>,
+) -> Out3<'py> {
+    let work = keys.0.numel().saturating_mul(4);
+    run3(py, work, || {
+        let inputs = Inputs::new(&query.0, &keys.0, &direction.0, &values.0, opt(&mask))?;
+        attention::additive_attention(&inputs)
+    })
+}
+
+/// The gradients of query, keys, direction and values.
+type AttentionGrads<'py> =
+    (Bound<'py, PyTensor>, Bound<'py, PyTensor>, Bound<'py, PyTensor>, Option<Bound<'py, PyTensor>>);
+
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn additive_attention_grad<'py>(
+    py: Python<'py>,
+    context_grad: Option<T>,
+    weights_grad: Option<T>,
+    query: T,
+    keys: T,
+    direction: T,
+    values: T,
+    mask: Option<T>,
+    weights: T,
+    bent: T,
+    wants_values: bool,
+) -> PyResult<AttentionGrads<'py>> {
+    let work = keys.0.numel().saturating_mul(4);
+    let (q, k, d, v) = run(py, work, || {
+        let inputs = Inputs::new(&query.0, &keys.0, &direction.0, &values.0, opt(&mask))?;
+        let (given, made) = ((opt(&context_grad), opt(&weights_grad)), (&weights.0, &bent.0));
+        attention::additive_attention_grad(given.0, given.1, &inputs, made.0, made.1, wants_values)
+    })?;
+    let values = v.map(|v| PyTensor::wrap(py, v)).transpose()?;
+    Ok((PyTensor::wrap(py, q)?, PyTensor::wrap(py, k)?, PyTensor::wrap(py, d)?, values))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
     plain!(
@@ -141,7 +191,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         ctc_beam_decode,
         crf_log_likelihood,
         crf_log_likelihood_grad,
-        crf_decode
+        crf_decode,
+        additive_attention,
+        additive_attention_grad
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Every operation, one file (or folder) a family.
 
 pub mod activation;
+pub mod attention;
 pub mod conv;
 pub mod copy;
 pub mod crf;

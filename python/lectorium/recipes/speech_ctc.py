@@ -133,10 +133,10 @@ def _joined(recordings: Sequence[NDArray[np.int16]], rng: np.random.Generator) -
     for recording in recordings:
         speed = usual * rng.uniform(0.95, 1.05)
         at = np.arange(int(len(recording) / speed)) * speed
-        said = np.interp(at, np.arange(len(recording)), recording)
+        said: NDArray[np.float64] = np.interp(at, np.arange(len(recording)), recording)
         parts += [said * rng.uniform(0.5, 1.5), _silence(rng)]
-    sound = np.concatenate(parts)
-    hiss = np.exp(rng.uniform(np.log(8), np.log(80)))
+    sound: NDArray[np.float64] = np.concatenate(parts)
+    hiss = 8 * 10 ** rng.random()
     sound = (sound + hiss * rng.standard_normal(len(sound))) / 32768
     frames = sound_features(sound)
     bands = frames.reshape(len(frames), 2, -1)

@@ -19,6 +19,7 @@ OURS = {
     "ConcatLSTM", "ConcatLSTMCell", "LayerNormLSTM", "LayerNormLSTMCell", "PeepholeLSTM", "PeepholeLSTMCell",
     "MUT1", "MUT1Cell", "MUT2", "MUT2Cell", "MUT3", "MUT3Cell",
     "ResidualRNN", "ResidualRNNCell", "SkipRNN", "SkipRNNCell",
+    "Bidirectional", "ChildSumTreeLSTM", "RecursiveNN", "TreeBatch", "TreeLSTM",
 }  # fmt: skip
 # Deprecated in PyTorch, or for writing into a given tensor.
 LEFT_OUT = {"Hardtanh": {"min_value", "max_value"}, "normalize": {"out"}}

@@ -35,6 +35,7 @@ from .activation import (
 )
 from .attention import AdditiveAttention, MultiplicativeAttention, ScaledDotProductAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d
+from .bidirectional import Bidirectional
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .crf import CRF
@@ -112,8 +113,10 @@ from .pooling import (
 )
 from .recurrent import GRU, LSTM, RNN
 from .recurrent_cells import GRUCell, LSTMCell, RNNCell
+from .recursive import ChildSumTreeLSTM, RecursiveNN, TreeLSTM
 from .rnn_variants import ResidualRNN, ResidualRNNCell, SkipRNN, SkipRNNCell
 from .sparse import Embedding
+from .trees import TreeBatch
 from .vision import (
     ChannelShuffle,
     Fold,
@@ -151,10 +154,12 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bidirectional",
     "Bilinear",
     "Buffer",
     "CTCLoss",
     "ChannelShuffle",
+    "ChildSumTreeLSTM",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -235,6 +240,7 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
+    "RecursiveNN",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReflectionPad3d",
@@ -260,6 +266,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TreeBatch",
+    "TreeLSTM",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

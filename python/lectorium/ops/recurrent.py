@@ -90,6 +90,10 @@ FUSED = {
         "lstm": 2,
         "peephole_lstm": 2,
         "gru": 1,
+        "gru_reset_before": 1,
+        "mut1": 1,
+        "mut2": 1,
+        "mut3": 1,
     }.items()
 }
 

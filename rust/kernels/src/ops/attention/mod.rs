@@ -1,13 +1,18 @@
 //! Additive attention (Bahdanau et al. 2015) in one pass: scores, masked softmax and weighted sum.
 
+mod query;
+#[cfg(test)]
+mod tests;
+
 use crate::dtype::{Bool, DType};
 use crate::error::{Error, Result};
+use crate::for_float_types;
 use crate::ops::copy;
 use crate::ops::softmax::float_input;
 use crate::parallel::{SendPtr, for_each, one_thread_below_grain};
 use crate::simd::math::Real;
 use crate::tensor::Tensor;
-use crate::{for_float_types, multiversion};
+use query::{Sums, attend, attend_grad};
 
 /// What attends to what, checked, contiguous and of one dtype: queries `[N, L, A]`, keys `[N, S, A]`, the
 /// scores' direction `[A]`, values `[N, S, V]`, and what each query sees: `[N, 1 or L, S]`, none for all.
@@ -110,111 +115,6 @@ impl Inputs {
     }
 }
 
-#[inline(always)]
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    let (ac, ar) = a.as_chunks::<16>();
-    let (bc, br) = b.as_chunks::<16>();
-    let mut lanes = [T::ZERO; 16];
-    for (a, b) in ac.iter().zip(bc) {
-        for j in 0..16 {
-            lanes[j] = a[j].fma(b[j], lanes[j]);
-        }
-    }
-    let mut sum = lanes.iter().fold(T::ZERO, |sum, &v| sum + v);
-    for (&a, &b) in ar.iter().zip(br) {
-        sum = sum + a * b;
-    }
-    sum
-}
-
-/// `to += factor * from`
-#[inline(always)]
-fn accumulate<T: Real>(to: &mut [T], factor: T, from: &[T]) {
-    let from = &from[..to.len()];
-    for j in 0..to.len() {
-        to[j] = from[j].fma(factor, to[j]);
-    }
-}
-
-multiversion! {
-    /// One query: `tanh(query + key)` of each key that it sees into `bent`, its weights and its context.
-    fn attend<T: Real>(query: &[T], keys: &[T], direction: &[T], values: &[T], seen: &[Bool], bent: &mut [T], weights: &mut [T], context: &mut [T]) {
-        let (a, v) = (query.len(), context.len());
-        let mut top = -T::INF;
-        for s in 0..weights.len() {
-            let bent = &mut bent[s * a..][..a];
-            if !seen.is_empty() && !seen[s].get() {
-                bent.fill(T::ZERO);
-                weights[s] = -T::INF;
-                continue;
-            }
-            let key = &keys[s * a..][..a];
-            for j in 0..a {
-                bent[j] = (query[j] + key[j]).vtanh();
-            }
-            let score = dot(bent, direction);
-            weights[s] = score;
-            top = if (score > top) | (score != score) { score } else { top };
-        }
-        let mut sum = T::ZERO;
-        for w in weights.iter_mut() {
-            *w = if *w == -T::INF { T::ZERO } else { (*w - top).vexp() };
-            sum = sum + *w;
-        }
-        // A query that sees nothing attends to nothing.
-        let scale = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
-        context.fill(T::ZERO);
-        for s in 0..weights.len() {
-            weights[s] = weights[s] * scale;
-            if seen.is_empty() || seen[s].get() {
-                accumulate(context, weights[s], &values[s * v..][..v]);
-            }
-        }
-    }
-}
-
-/// The gradients of one sample; those of keys, values and the direction are added to.
-struct Sums<'a, T> {
-    query: &'a mut [T],
-    keys: &'a mut [T],
-    direction: &'a mut [T],
-    values: Option<&'a mut [T]>,
-}
-
-multiversion! {
-    /// The gradients of one query. `g`: that of its weights, which is changed.
-    fn attend_grad<T: Real>(context: Option<&[T]>, g: &mut [T], direction: &[T], values: &[T], seen: &[Bool], bent: &[T], weights: &[T], to: &mut Sums<'_, T>) {
-        let a = direction.len();
-        if let Some(context) = context {
-            let v = context.len();
-            for s in 0..weights.len() {
-                if seen.is_empty() || seen[s].get() {
-                    g[s] = g[s] + dot(context, &values[s * v..][..v]);
-                    if let Some(values) = &mut to.values {
-                        accumulate(&mut values[s * v..][..v], weights[s], context);
-                    }
-                }
-            }
-        }
-        let mean = dot(g, weights);
-        to.query.fill(T::ZERO);
-        for s in 0..weights.len() {
-            if !seen.is_empty() && !seen[s].get() {
-                continue;
-            }
-            let score = weights[s] * (g[s] - mean);
-            let (bent, key) = (&bent[s * a..][..a], &mut to.keys[s * a..][..a]);
-            let (query, along) = (&mut to.query[..a], &mut to.direction[..a]);
-            for j in 0..a {
-                let d = score * direction[j] * (T::ONE - bent[j] * bent[j]);
-                query[j] = query[j] + d;
-                key[j] = key[j] + d;
-                along[j] = bent[j].fma(score, along[j]);
-            }
-        }
-    }
-}
-
 /// The context `[N, L, V]` and the weights `[N, L, S]`; and `tanh(query + keys)` for the gradient.
 pub fn additive_attention(inputs: &Inputs) -> Result<(Tensor, Tensor, Tensor)> {
     let Sizes { n, queries, keys, width, values } = inputs.sizes;
@@ -286,12 +186,12 @@ pub fn additive_attention_grad(
                 let part = |p: *mut T, len: usize| std::slice::from_raw_parts_mut(p.add(i * len), len);
                 let (into_keys, along, g) = (part(k.get(), keys * width), part(d.get(), width), part(spare.get(), keys));
                 let mut into_values = (!v.get().is_null()).then(|| part(v.get(), keys * values));
-                into_keys.fill(T::ZERO);
-                along.fill(T::ZERO);
-                into_values.iter_mut().for_each(|v| v.fill(T::ZERO));
+                into_keys.fill(0.0);
+                along.fill(0.0);
+                into_values.iter_mut().for_each(|v| v.fill(0.0));
                 for l in i * queries..(i + 1) * queries {
                     match &given {
-                        None => g.fill(T::ZERO),
+                        None => g.fill(0.0),
                         Some(t) => g.copy_from_slice(&t.as_slice::<T>()[l * keys..][..keys]),
                     }
                     let mut sums = Sums {

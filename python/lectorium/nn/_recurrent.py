@@ -62,6 +62,7 @@ class Form(Module):
         self.bias = flag(name, "bias", bias)
         self.learn_initial_state = flag(name, "learn_initial_state", learn_initial_state)
         self._states = self._state_sizes()
+        self._sizes = tuple(self._states.values())
 
     def reset_parameters(self) -> None:
         """Draws the weights anew, uniform in ±1 / sqrt(hidden_size); learned initial states become 0."""
@@ -83,12 +84,12 @@ class Form(Module):
             if len(self._lead) == len(lead):  # with a batch
                 learned = [k.expand(k.unsqueeze(p, len(lead) - 1), [*lead, p.shape[-1]]) for p in learned]
             return tuple(learned)
-        sizes = self._states.values()
+        sizes = self._sizes
         given = (hx,) if len(sizes) == 1 else hx
         if not isinstance(given, (tuple, list)) or len(given) != len(sizes):  # pyright: ignore[reportUnknownArgumentType]
             self._refuse_state(hx, lead, dtype)
-        for s, n in zip(given, sizes, strict=True):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            if not isinstance(s, Tensor) or s.shape != (*lead, n) or s.dtype is not dtype:
+        for i, s in enumerate(given):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            if not isinstance(s, Tensor) or s.shape != (*lead, sizes[i]) or s.dtype is not dtype:
                 self._refuse_state(hx, lead, dtype)
         return tuple(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
@@ -116,7 +117,7 @@ class Form(Module):
         raise AssertionError
 
     def _zeros(self, batch: int, dtype: DType) -> States:
-        return tuple([_core.zeros([batch, n], dtype) for n in self._states.values()])
+        return tuple([_core.zeros([batch, n], dtype) for n in self._sizes])
 
     def _options(self) -> str:
         """What the repr says of arguments that PyTorch does not have."""
@@ -164,8 +165,8 @@ class RecurrentCell(Form):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        shape = input.shape if isinstance(input, Tensor) else ()
-        if shape[-1:] != (self.input_size,) or len(shape) > 2:
+        shape: tuple[int, ...] = input.shape if isinstance(input, Tensor) else ()
+        if not 0 < len(shape) < 3 or shape[-1] != self.input_size:
             self._refuse(input)
         k = ops if _core.is_grad_enabled() else _core
         alone = len(shape) == 1
@@ -178,7 +179,7 @@ class RecurrentCell(Form):
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
         gates, weights = self._prepare(k, x, tuple(map(self._parameters.get, self.slots)))
-        _, *after = ops.sequence(self.kind, gates, state, weights, [batch])
+        after = ops.sequence(self.kind, gates, state, weights, [batch])[1:]
         if alone:
             after = [k.squeeze(s, 0) for s in after]
         return plain(after)

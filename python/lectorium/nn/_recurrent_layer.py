@@ -82,7 +82,7 @@ class RecurrentLayer(Form):
         shape = input.shape
         axes = len(shape)
         first = self.batch_first and axes == 3
-        if shape[-1:] != (self.input_size,) or axes > 3 or axes < 2 or not shape[first]:
+        if not 1 < axes < 4 or shape[-1] != self.input_size or not shape[first]:
             self._refuse(input)
         # Where nothing is recorded the kernels themselves: a step is little more than its calls.
         k = ops if _core.is_grad_enabled() else _core
@@ -109,9 +109,9 @@ class RecurrentLayer(Form):
         count = len(names)
         if count == 1:
             gates, weights = self._prepare(k, x, tuple(map(p.get, names[0])))
-            first = self._zeros(batch, x.dtype) if given is None else [k.squeeze(s, 0) for s in given]
-            y, *final = ops.sequence(self.kind, gates, tuple(first), weights, sizes)
-            return y, [k.unsqueeze(s, 0) for s in final]
+            first = self._zeros(batch, x.dtype) if given is None else tuple([k.squeeze(s, 0) for s in given])
+            out = ops.sequence(self.kind, gates, first, weights, sizes)
+            return out[0], [k.unsqueeze(s, 0) for s in out[1:]]
         if given is None:
             initial = [self._zeros(batch, x.dtype)] * count
         else:

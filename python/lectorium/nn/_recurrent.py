@@ -165,17 +165,17 @@ class RecurrentCell(Form):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        shape: tuple[int, ...] = input.shape if isinstance(input, Tensor) else ()
-        if not 0 < len(shape) < 3 or shape[-1] != self.input_size:
+        axes = input.ndim if isinstance(input, Tensor) else 0
+        if not 0 < axes < 3 or input.shape[-1] != self.input_size:
             self._refuse(input)
         k = ops if _core.is_grad_enabled() else _core
-        alone = len(shape) == 1
+        alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
         batch: int = x.shape[0]
         if hx is None and not self.learn_initial_state:
             state = self._zeros(batch, input.dtype)
         else:
-            state = self._initial(k, hx, shape[:-1], input.dtype)
+            state = self._initial(k, hx, input.shape[:-1], input.dtype)
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
         gates, weights = self._prepare(k, x, tuple(map(self._parameters.get, self.slots)))

@@ -142,6 +142,11 @@ class RecurrentLayer(Form):
             data, sizes = input.data, input.batch_sizes.tolist()
             if data.ndim != 2 or data.shape[1] != self.input_size:
                 self._refuse(data, f"packed rows of shape [rows, {self.input_size}]")
+            if not sizes or sizes[-1] < 1 or sizes != sorted(sizes, reverse=True) or sum(sizes) != len(data):
+                raise ShapeError(
+                    f"{name}: the batch_sizes of a PackedSequence must fall, be 1 or more, and add up to its "
+                    f"{len(data)} rows, got {sizes}; make one with pack_padded_sequence"
+                )
             y, final = self._in_order(data, hx, sizes, input.sorted_indices, input.unsorted_indices)
             return PackedSequence(y, *input[1:]), final
         if not isinstance(input, Tensor):

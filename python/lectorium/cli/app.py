@@ -133,6 +133,40 @@ def predict(
 
 
 @app.command()
+def translate(
+    text: Annotated[str, typer.Argument(help="A short French sentence.")],
+    run: Annotated[Path, typer.Option(help="The run folder with the model.")] = Path("runs/translate"),
+) -> None:
+    """Translate a sentence from French to English."""
+    from ..recipes import using
+
+    print(using.translate(text, run))
+
+
+@app.command()
+def transcribe(
+    sound: Annotated[Path, typer.Argument(help="A WAV file of digits in English, 8000 samples a second.")],
+    run: Annotated[Path, typer.Option(help="The run folder with the model.")] = Path("runs/speech-ctc"),
+) -> None:
+    """Write down the digits said in a sound."""
+    from ..recipes import using
+
+    print(*using.transcribe(sound, run))
+
+
+@app.command()
+def judge(
+    text: Annotated[str, typer.Argument(help="A sentence about a film, in English.")],
+    run: Annotated[Path, typer.Option(help="The run folder with the model.")] = Path("runs/sentiment"),
+) -> None:
+    """Say whether a sentence is for or against a film."""
+    from ..recipes import using
+    from .show import show_reading
+
+    show_reading(*using.judge(text, run))
+
+
+@app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="The run folder of a char-rnn.")],
     prime: Annotated[

@@ -17,7 +17,10 @@ from .perceptron import Perceptron
 from .resnet import ResNet18, ResNet34, ResNet50
 from .resnet20 import ResNet20
 from .resnext29 import ResNeXt29
+from .sentiment_gru import SentimentGRU
 from .seq2seq import Seq2Seq
+from .speech_ctc import SpeechCTC
+from .translator import Translator
 from .unet import UNet
 from .vae import VAE, vae_loss
 from .vgg import VGG16
@@ -46,7 +49,10 @@ __all__ = [
     "ResNet20",
     "ResNet34",
     "ResNet50",
+    "SentimentGRU",
     "Seq2Seq",
+    "SpeechCTC",
+    "Translator",
     "UNet",
     "WaveNet",
     "XorMLP",

@@ -14,8 +14,11 @@ from .curves import curves
 from .gates import gate_curves, gates
 from .gradients import error_curves, gradient_flow, gradient_norms
 from .letters import letter_scores, units_page
+from .sequences import alignment, attention
 
 __all__ = [
+    "alignment",
+    "attention",
     "confusion",
     "curves",
     "error_curves",

@@ -31,6 +31,9 @@ SUMMARIES = {
     "char-rnn": "a text's next character: Shakespeare, or Python's standard library",
     "addition": "two LSTMs: one reads 123+456, the other writes 579",
     "adding-problem": "a sum over a hundred steps: plain RNN, LSTM, GRU and IRNN",
+    "speech-ctc": "a bidirectional LSTM that reads digits from speech, with the CTC loss",
+    "sentiment": "a GRU that says whether a film review is for or against the film",
+    "translate": "an encoder and a decoder with attention, from French to English",
 }
 
 

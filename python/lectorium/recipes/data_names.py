@@ -15,6 +15,9 @@ KNOWN = {
     "tinyshakespeare": "Tiny Shakespeare",
     "sums": "sums",
     "adding": "adding problem",
+    "spoken-digits": "spoken digits",
+    "rt-polarity": "RT-polarity",
+    "tatoeba": "Tatoeba",
 }
 
 

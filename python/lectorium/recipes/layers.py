@@ -55,8 +55,9 @@ def layers_of(model: nn.Module, *inputs: Tensor) -> list[Layer]:
         adds = _multiply_adds(module, inputs[0], output)
         rows.append(Layer(_describe(module), shape, sum(p.numel() for p in fresh), adds))
 
-    leaves = [module for module in model.modules() if not list(module.children())]
-    handles = [module.register_forward_hook(note) for module in leaves]
+    # Leaves, and what has parameters of its own beside its parts'.
+    noted = [m for m in model.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
+    handles = [module.register_forward_hook(note) for module in noted]
     training = model.training
     try:
         with no_grad():

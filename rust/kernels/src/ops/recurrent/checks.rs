@@ -23,7 +23,8 @@ impl Kind {
         match self {
             Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => (1, 1),
             Kind::Lstm | Kind::PeepholeLstm => (4, 4),
-            Kind::Gru => (3, 3),
+            Kind::Mut1 => (3, 2),
+            Kind::Gru | Kind::GruResetBefore | Kind::Mut2 | Kind::Mut3 => (3, 3),
         }
     }
 
@@ -33,6 +34,7 @@ impl Kind {
             Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => (1, 1),
             Kind::Lstm | Kind::PeepholeLstm => (2, 2),
             Kind::Gru => (1, 2),
+            Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => (1, 1),
         }
     }
 
@@ -41,6 +43,7 @@ impl Kind {
         let w_hh = ("w_hh", vec![products * h, r], false);
         let (state, weights) = match self {
             Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => (vec![("h", h)], vec![w_hh]),
+            Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => (vec![("h", h)], vec![w_hh]),
             Kind::Lstm => (vec![("h", r), ("c", h)], vec![w_hh, ("w_hr", vec![r, h], true)]),
             Kind::PeepholeLstm => (vec![("h", h), ("c", h)], vec![w_hh, ("p", vec![3 * h], false)]),
             Kind::Gru => (vec![("h", h)], vec![w_hh, ("b_hh", vec![3 * h], true)]),

@@ -182,7 +182,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let saved = SendPtr(b.saved::<T>(op, &f, SLOTS)?);
     let dx = k.rows_of(3 * h)?;
     let dh0 = if b.need_state(0) { Some(k.state_of(h)?) } else { None };
-    let panels = Panels::<T>::back(op, k.weight(0))?;
+    let panels = Panels::<T>::back(op, k.weight(0), 0..3 * h)?;
     let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
     let dg = Turns::<T>::empty(op, &f, 3 * h)?;
     let dp = Room::<T>::new(op, f.total * h)?;

@@ -255,7 +255,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let dx = k.rows_of(4 * h)?;
     let dh0 = if b.need_state(0) { Some(k.state_of(r)?) } else { None };
     let dc0 = if b.need_state(1) { Some(k.state_of(h)?) } else { None };
-    let panels = Panels::<T>::back(op, k.weight(0))?;
+    let panels = Panels::<T>::back(op, k.weight(0), 0..4 * h)?;
     // SAFETY: the states were checked to be of the batch.
     let (c0, dc) = unsafe { (Own::new(op, &f, k.state[1].ptr::<T>())?, Own::new(op, &f, std::ptr::null())?) };
     let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), r)?;
@@ -265,7 +265,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     if let Some(w) = projection {
         let (rows, dh) = (Room::<T>::new(op, f.total * r)?, Turns::<T>::empty(op, &f, r)?);
         let outputs = if b.need_weight(1) { Some(Room::<T>::new(op, f.total * h)?) } else { None };
-        inner = Some((Panels::<T>::back(op, w)?, dh, Own::<T>::slots(op, &f, 1)?, rows, outputs));
+        inner = Some((Panels::<T>::back(op, w, 0..r)?, dh, Own::<T>::slots(op, &f, 1)?, rows, outputs));
     }
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));
     let (dcn, dc0p) = (SendPtr(pointer::<T>(b.dstate[1].as_ref())), SendPtr(pointer::<T>(dc0.as_ref())));

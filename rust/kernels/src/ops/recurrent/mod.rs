@@ -8,6 +8,7 @@
 mod carry;
 mod checks;
 mod frame;
+mod gated;
 mod gru;
 mod lstm;
 mod rnn;
@@ -30,11 +31,25 @@ pub enum Kind {
     Lstm,
     PeepholeLstm,
     Gru,
+    GruResetBefore,
+    Mut1,
+    Mut2,
+    Mut3,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] =
-        [Kind::RnnTanh, Kind::RnnRelu, Kind::ResidualRnn, Kind::Lstm, Kind::PeepholeLstm, Kind::Gru];
+    pub const ALL: [Kind; 10] = [
+        Kind::RnnTanh,
+        Kind::RnnRelu,
+        Kind::ResidualRnn,
+        Kind::Lstm,
+        Kind::PeepholeLstm,
+        Kind::Gru,
+        Kind::GruResetBefore,
+        Kind::Mut1,
+        Kind::Mut2,
+        Kind::Mut3,
+    ];
 
     /// As errors have it.
     pub fn name(self) -> &'static str {
@@ -45,6 +60,10 @@ impl Kind {
             Kind::Lstm => "lstm",
             Kind::PeepholeLstm => "peephole_lstm",
             Kind::Gru => "gru",
+            Kind::GruResetBefore => "gru_reset_before",
+            Kind::Mut1 => "mut1",
+            Kind::Mut2 => "mut2",
+            Kind::Mut3 => "mut3",
         }
     }
 }
@@ -99,6 +118,7 @@ fn ahead<T: Num>(c: &Checked, save: bool) -> Result<Outcome> {
         Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => rnn::ahead::<T>(c, save),
         Kind::Lstm | Kind::PeepholeLstm => lstm::ahead::<T>(c, save),
         Kind::Gru => gru::ahead::<T>(c, save),
+        Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => gated::ahead::<T>(c, save),
     }
 }
 
@@ -117,5 +137,6 @@ fn back<T: Num>(c: &Checked, b: &checks::CheckedBack) -> Result<Gradients> {
         Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => rnn::back::<T>(c, b),
         Kind::Lstm | Kind::PeepholeLstm => lstm::back::<T>(c, b),
         Kind::Gru => gru::back::<T>(c, b),
+        Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => gated::back::<T>(c, b),
     }
 }

@@ -145,7 +145,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let saved = if residual { b.saved::<T>(op, &f, 1)? } else { std::ptr::null_mut() };
     let dx = k.rows_of(h)?;
     let dh0 = if b.need_state(0) { Some(k.state_of(h)?) } else { None };
-    let panels = Panels::<T>::back(op, k.weight(0))?;
+    let panels = Panels::<T>::back(op, k.weight(0), 0..h)?;
     let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
     let dg = Turns::<T>::empty(op, &f, h)?;
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));

@@ -29,27 +29,29 @@ impl<T: Num> Panels<T> {
             let (task, gate) = (panel / gates, panel % gates);
             gate * h + task * nr..gate * h + ((task + 1) * nr).min(h)
         };
-        Panels::pack(op, "recurrent", w, from, h.div_ceil(nr) * gates, k, lines, gates)
+        let form = Form { name: "recurrent", sizes: [gates, h, k, size_of::<T>()] };
+        Panels::pack(op, form, w, from, h.div_ceil(nr) * gates, k, lines)
     }
 
-    /// Of the same weight for `dgates W`: panel `task` has the task's columns of `w`.
-    pub fn back(op: &'static str, w: &Tensor) -> Result<Panels<T>> {
-        let (k, n) = (w.shape()[0], w.shape()[1]);
+    /// Of some rows of the same weight, for `dgates W`: panel `task` has the task's columns of `w`.
+    pub fn back(op: &'static str, w: &Tensor, rows: Range<usize>) -> Result<Panels<T>> {
+        let n = w.shape()[1];
         let nr = kernel_of::<T>().nr;
-        let from = Strided { ptr: w.ptr::<T>().cast_const(), line: 1, k: n as isize };
+        let ptr = w.ptr::<T>().wrapping_add(rows.start * n).cast_const();
+        let from = Strided { ptr, line: 1, k: n as isize };
         let lines = |panel: usize| panel * nr..((panel + 1) * nr).min(n);
-        Panels::pack(op, "recurrent back", w, from, n.div_ceil(nr), k, lines, 1)
+        let form = Form { name: "recurrent back", sizes: [rows.start, rows.len(), n, size_of::<T>()] };
+        Panels::pack(op, form, w, from, n.div_ceil(nr), rows.len(), lines)
     }
 
     fn pack(
         op: &'static str,
-        name: &'static str,
+        form: Form,
         w: &Tensor,
         from: Strided<T>,
         panels: usize,
         k: usize,
         lines: impl Fn(usize) -> Range<usize> + Sync,
-        gates: usize,
     ) -> Result<Panels<T>> {
         let nr = kernel_of::<T>().nr;
         let bytes = panels.saturating_mul(k).saturating_mul(nr * size_of::<T>());
@@ -62,7 +64,6 @@ impl<T: Num> Panels<T> {
             });
             Ok(block)
         };
-        let form = Form { name, sizes: [w.shape()[0], w.shape()[1], size_of::<T>(), gates] };
         let block = match w.kept(form, bytes, make)? {
             Some(block) => block,
             None => Arc::new(make()?),

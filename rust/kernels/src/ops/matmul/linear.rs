@@ -105,7 +105,7 @@ fn linear<T: GemmElement>(
     let epilogue = Epilogue { col_bias, relu, ..Epilogue::NONE };
     let to = Output { alpha: T::ONE, beta: T::ZERO, ptr: out.ptr::<T>(), rs: n as isize, cs: 1, epilogue };
     if rows > ROWS && w.is_contiguous() {
-        let form = Form { name: "linear", sizes: [n, k, size_of::<T>(), 0] };
+        let form = Form::new("linear", &[n, k, size_of::<T>()]);
         // SAFETY: the layout stays within its storage.
         let make = || unsafe { PackedB::pack(op, &right, k, n) };
         if let Some(block) = w.kept(form, PackedB::<T>::bytes(k, n), make)? {

@@ -107,7 +107,7 @@ fn linear<T: GemmElement>(
     // Thin products have kernels of their own, which add up in another order: the bits would depend on which call
     // comes first.
     if rows > ROWS && n > ROWS && w.is_contiguous() {
-        let form = Form { name: "linear", sizes: [n, k, size_of::<T>(), 0] };
+        let form = Form::new("linear", &[n, k, size_of::<T>()]);
         // SAFETY: the layout stays within its storage.
         let make = || unsafe { PackedB::pack(op, &right, k, n) };
         if let Some(block) = w.kept(form, PackedB::<T>::bytes(k, n), make)? {

@@ -16,6 +16,7 @@ use self::rows::Order;
 use self::weights::Columns;
 use super::{Finish, Geometry, Pass};
 use crate::error::Result;
+use crate::tensor::Tensor;
 
 /// One channel a group on either side.
 fn is_depthwise(geo: &Geometry) -> bool {
@@ -39,12 +40,12 @@ pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
+    w: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     match () {
-        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w, finish, out),
+        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w.ptr(), finish, out),
         _ if is_thin(geo) => {
             rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), finish, out)
         }
@@ -60,7 +61,7 @@ pub(super) unsafe fn forward_of_plain(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
+    w: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
@@ -73,13 +74,13 @@ pub(super) unsafe fn input_grad(
     op: &'static str,
     geo: &Geometry,
     g: *const f32,
-    w: *const f32,
+    w: &Tensor,
     dx: *mut f32,
 ) -> Result<()> {
     match geo.input_grad_geometry() {
-        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w, dx),
+        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w.ptr(), dx),
         _ if geo.cg <= SPREAD && geo.kh * geo.kw > 1 && geo.spec.groups == 1 && geo.spec.dilation[1] == 1 => {
-            spread::input_grad(op, geo, g, w, dx)
+            spread::input_grad(op, geo, g, w.ptr(), dx)
         }
         Some(back) if is_thin(&back) => {
             rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), Finish::NONE, dx)

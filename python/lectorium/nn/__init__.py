@@ -33,9 +33,12 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
+from .attention import AdditiveAttention, MultiplicativeAttention, ScaledDotProductAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d
+from .bidirectional import Bidirectional
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .crf import CRF
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .flatten import Flatten, Unflatten
@@ -44,6 +47,7 @@ from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HuberLoss,
     KLDivLoss,
@@ -109,8 +113,10 @@ from .pooling import (
 )
 from .recurrent import GRU, LSTM, RNN
 from .recurrent_cells import GRUCell, LSTMCell, RNNCell
+from .recursive import ChildSumTreeLSTM, RecursiveNN, TreeLSTM
 from .rnn_variants import ResidualRNN, ResidualRNNCell, SkipRNN, SkipRNNCell
 from .sparse import Embedding
+from .trees import TreeBatch
 from .vision import (
     ChannelShuffle,
     Fold,
@@ -124,6 +130,7 @@ from .vision import (
 
 __all__ = [
     "CELU",
+    "CRF",
     "ELU",
     "GELU",
     "GLU",
@@ -138,6 +145,7 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
@@ -146,9 +154,12 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bidirectional",
     "Bilinear",
     "Buffer",
+    "CTCLoss",
     "ChannelShuffle",
+    "ChildSumTreeLSTM",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -212,6 +223,7 @@ __all__ = [
     "ModuleList",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiplicativeAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -228,6 +240,7 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
+    "RecursiveNN",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReflectionPad3d",
@@ -236,6 +249,7 @@ __all__ = [
     "ReplicationPad3d",
     "ResidualRNN",
     "ResidualRNNCell",
+    "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -252,6 +266,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TreeBatch",
+    "TreeLSTM",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

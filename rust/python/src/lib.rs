@@ -14,6 +14,7 @@ mod optim;
 mod random;
 mod recurrent;
 mod reduce;
+mod sequence;
 mod system;
 mod tape;
 mod tensor;
@@ -48,6 +49,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     basic_index::register(m)?;
     elementwise::register(m)?;
     reduce::register(m)?;
+    sequence::register(m)?;
     linear::register(m)?;
     index::register(m)?;
     random::register(m)?;

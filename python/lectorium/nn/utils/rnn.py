@@ -141,8 +141,11 @@ def read_lengths(op: str, lengths: Any, batch: int, steps: int) -> list[int]:
                 f"got {lengths.dtype.name} of shape {list(lengths.shape)}"
             )
         lengths = lengths.tolist()
+    if not isinstance(lengths, Iterable):
+        raise TypeError(f"{op}: lengths must be a list or a tensor, got {type(lengths).__name__}")
     found: list[int] = []
-    for n in lengths:
+    given: list[Any] = list(lengths)  # pyright: ignore[reportUnknownArgumentType]
+    for n in given:
         if isinstance(n, bool) or not hasattr(n, "__index__"):
             raise TypeError(f"{op}: lengths must be ints, got {n!r}")
         found.append(n.__index__())

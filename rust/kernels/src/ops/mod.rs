@@ -1,8 +1,11 @@
 //! Every operation, one file (or folder) a family.
 
 pub mod activation;
+pub mod attention;
 pub mod conv;
 pub mod copy;
+pub mod crf;
+pub mod ctc;
 pub mod elementwise;
 pub mod index;
 pub mod loss;

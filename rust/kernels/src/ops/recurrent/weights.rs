@@ -29,7 +29,7 @@ impl<T: Num> Panels<T> {
             let (task, gate) = (panel / gates, panel % gates);
             gate * h + task * nr..gate * h + ((task + 1) * nr).min(h)
         };
-        let form = Form { name: "recurrent", sizes: [gates, h, k, size_of::<T>()] };
+        let form = Form::new("recurrent", &[gates, h, k, size_of::<T>()]);
         Panels::pack(op, form, w, from, h.div_ceil(nr) * gates, k, lines)
     }
 
@@ -40,7 +40,7 @@ impl<T: Num> Panels<T> {
         let ptr = w.ptr::<T>().wrapping_add(rows.start * n).cast_const();
         let from = Strided { ptr, line: 1, k: n as isize };
         let lines = |panel: usize| panel * nr..((panel + 1) * nr).min(n);
-        let form = Form { name: "recurrent back", sizes: [rows.start, rows.len(), n, size_of::<T>()] };
+        let form = Form::new("recurrent back", &[rows.start, rows.len(), n, size_of::<T>()]);
         Panels::pack(op, form, w, from, n.div_ceil(nr), rows.len(), lines)
     }
 
@@ -64,10 +64,7 @@ impl<T: Num> Panels<T> {
             });
             Ok(block)
         };
-        let block = match w.kept(form, bytes, make)? {
-            Some(block) => block,
-            None => Arc::new(make()?),
-        };
+        let block = w.packed(form, bytes, make)?;
         Ok(Panels { block, k, nr, _type: std::marker::PhantomData })
     }
 

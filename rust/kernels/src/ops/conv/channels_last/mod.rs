@@ -14,8 +14,9 @@ mod weights;
 
 use self::rows::Order;
 use self::weights::Columns;
-use super::{Geometry, Pass};
+use super::{Finish, Geometry, Pass};
 use crate::error::Result;
+use crate::tensor::Tensor;
 
 /// One channel a group on either side.
 fn is_depthwise(geo: &Geometry) -> bool {
@@ -33,22 +34,22 @@ const THIN: usize = 16;
 const SPREAD: usize = 8;
 
 /// # Safety
-/// The pointers are the contiguous channels-last tensors of `geo`, and its weight; `bias`, if any,
+/// The pointers are the contiguous channels-last tensors of `geo`, and its weight; a bias
 /// has `o` elements; no size is zero.
 pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
-    bias: Option<*const f32>,
+    w: &Tensor,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     match () {
-        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w, bias, out),
+        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w.ptr(), finish, out),
         _ if is_thin(geo) => {
-            rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), bias, out)
+            rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), finish, out)
         }
-        _ => pointers::forward(op, geo, x, w, bias, out),
+        _ => pointers::forward(op, geo, x, w, finish, out),
     }
 }
 
@@ -60,11 +61,11 @@ pub(super) unsafe fn forward_of_plain(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
-    bias: Option<*const f32>,
+    w: &Tensor,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
-    rows::forward(op, geo, (x, Order::Plain), (w, Columns::Outputs), bias, out)
+    rows::forward(op, geo, (x, Order::Plain), (w, Columns::Outputs), finish, out)
 }
 
 /// # Safety
@@ -73,16 +74,16 @@ pub(super) unsafe fn input_grad(
     op: &'static str,
     geo: &Geometry,
     g: *const f32,
-    w: *const f32,
+    w: &Tensor,
     dx: *mut f32,
 ) -> Result<()> {
     match geo.input_grad_geometry() {
-        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w, dx),
+        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w.ptr(), dx),
         _ if geo.cg <= SPREAD && geo.kh * geo.kw > 1 && geo.spec.groups == 1 && geo.spec.dilation[1] == 1 => {
-            spread::input_grad(op, geo, g, w, dx)
+            spread::input_grad(op, geo, g, w.ptr(), dx)
         }
         Some(back) if is_thin(&back) => {
-            rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), None, dx)
+            rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), Finish::NONE, dx)
         }
         _ => pointers::input_grad(op, geo, g, w, dx),
     }

@@ -4,14 +4,15 @@
 //! that reach it.
 
 use super::super::panel::{even_blocks, tile_size};
-use super::super::{Failure, Geometry};
+use super::super::{Failure, Finish, Geometry};
 use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use super::micro::Product;
-use super::weights::{Columns, Panels, Place, pack, pad_bias};
+use super::weights::{Columns, Panels, Place, pack_or_kept, pad_bias};
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::for_each;
 use crate::simd::vector::{Kernel, Vector, run};
+use crate::tensor::Tensor;
 use std::ops::Range;
 
 /// Length of the sums a tile makes: its weights stay in the first-level cache, and longer sums are
@@ -43,6 +44,8 @@ pub(super) struct Plan<'a> {
     pub out: *mut f32,
     /// Padded to whole panels, for each group.
     pub bias: Option<*const f32>,
+    /// What no finished sum lies below.
+    pub floor: f32,
     pub zeros: *const f32,
 }
 
@@ -55,15 +58,15 @@ pub(in super::super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
-    bias: Option<*const f32>,
+    w: &Tensor,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let taps = taps(geo);
     let places: Vec<_> = (0..taps.len()).map(|index| Place { start: 0, index, taps: taps.len() }).collect();
-    let packed = pack(op, geo, Columns::Outputs, &places, w)?;
+    let packed = pack_or_kept(op, geo, Columns::Outputs, &places, w)?;
     let panels = Panels::new(geo.og);
-    let bias = match bias {
+    let bias = match finish.bias {
         Some(bias) => Some(pad_bias(op, geo.spec.groups, panels, bias)?),
         None => None,
     };
@@ -84,6 +87,7 @@ pub(in super::super) unsafe fn forward(
         x,
         out,
         bias: bias.as_ref().map(|b| b.as_ptr().cast_const().cast()),
+        floor: finish.floor(),
         zeros: zeros.as_ptr().cast(),
     }
     .compute(op)
@@ -95,13 +99,13 @@ pub(in super::super) unsafe fn input_grad(
     op: &'static str,
     geo: &Geometry,
     g: *const f32,
-    w: *const f32,
+    w: &Tensor,
     dx: *mut f32,
 ) -> Result<()> {
     let panels = Panels::new(geo.cg);
     let (lattices, places) = phases(geo, geo.og * panels.padded() * geo.spec.groups);
     clear_unreached(geo, &lattices, dx);
-    let packed = pack(op, geo, Columns::Inputs, &places, w)?;
+    let packed = pack_or_kept(op, geo, Columns::Inputs, &places, w)?;
     let zeros = zeros(op, geo.o)?;
     Plan {
         images: geo.n,
@@ -118,6 +122,7 @@ pub(in super::super) unsafe fn input_grad(
         x: g,
         out: dx,
         bias: None,
+        floor: f32::NEG_INFINITY,
         zeros: zeros.as_ptr().cast(),
     }
     .compute(op)
@@ -227,6 +232,7 @@ impl Kernel<f32> for Task<'_> {
                 for first in (0..channels).step_by(piece) {
                     let (taps_now, channels_now) = (chunk.min(taps - tap), piece.min(channels - first));
                     let fresh = tap == 0 && first == 0;
+                    let done = tap + taps_now == taps && first + channels_now == channels;
                     for row in (0..count).step_by(height) {
                         let rows = height.min(count - row);
                         let product = Product {
@@ -243,6 +249,7 @@ impl Kernel<f32> for Task<'_> {
                                 _ => None,
                             },
                             add: !fresh,
+                            floor: if done { self.plan.floor } else { f32::NEG_INFINITY },
                         };
                         product.compute::<V>(rows, vectors);
                     }

@@ -27,6 +27,10 @@ struct Case {
 }
 
 impl Case {
+    fn weight(&self) -> Tensor {
+        Tensor::from_slice("test", &self.w, &[self.w.len()]).unwrap()
+    }
+
     fn new([n, c, h, w]: [usize; 4], o: usize, k: usize, padding: [usize; 2]) -> Case {
         let spec = ConvSpec { padding, ..ConvSpec::default() };
         let geo = Geometry::new("test", &[n, c, h, w], &[o, c, k, k], spec).unwrap();
@@ -40,19 +44,26 @@ impl Case {
     }
 
     fn forward(&self) -> Vec<f32> {
-        let mut out = vec![7.0; self.g.len()];
-        let bias = Some(self.bias.as_ptr());
-        // SAFETY: tensors of the geometry's sizes.
-        unsafe {
-            forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), bias, out.as_mut_ptr()).unwrap()
+        let run = |relu| {
+            let mut out = vec![7.0; self.g.len()];
+            let finish = Finish { bias: Some(self.bias.as_ptr()), relu };
+            // SAFETY: tensors of the geometry's sizes.
+            unsafe {
+                forward("test", &self.geo, self.x.as_ptr(), &self.weight(), finish, out.as_mut_ptr()).unwrap()
+            };
+            out
         };
+        let out = run(false);
+        for (joined, v) in run(true).into_iter().zip(&out) {
+            assert!(joined == v.max(0.0) || joined.is_nan() && v.is_nan(), "{joined} {v}");
+        }
         out
     }
 
     fn input_grad(&self) -> Vec<f32> {
         let mut dx = vec![7.0; self.x.len()];
         // SAFETY: as above.
-        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), self.w.as_ptr(), dx.as_mut_ptr()).unwrap() };
+        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), &self.weight(), dx.as_mut_ptr()).unwrap() };
         dx
     }
 

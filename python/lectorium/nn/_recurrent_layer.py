@@ -11,7 +11,8 @@ from ..ops.cells import split
 from . import functional as F
 from ._make import parameter, size
 from ._recurrent import Form, ShapeError, States, flag, plain
-from .utils.rnn import PackedSequence, invert_permutation, packing, read_lengths
+from .utils._packing import packing, read_lengths
+from .utils.rnn import PackedSequence, invert_permutation
 
 
 class RecurrentLayer(Form):

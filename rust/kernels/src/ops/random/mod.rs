@@ -12,7 +12,7 @@ mod philox;
 mod sample;
 
 pub use dist::{bernoulli, exponential, randint, uniform};
-pub use dropout::{dropout, dropout_offset_blocks};
+pub use dropout::{dropout, dropout_grad, dropout_offset_blocks};
 pub use generator::Generator;
 pub use normal::normal;
 pub use sample::{multinomial, randperm};

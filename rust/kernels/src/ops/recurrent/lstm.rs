@@ -369,7 +369,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
                     weight_grad([r, h, f.total], rows.at(0), r, &outputs, dw.ptr::<T>());
                     Some(dw)
                 }
-                _ if p.is_some() => Some(sums_of(op, &f, &sums, 3)?),
+                _ if p.is_some() => Some(sums_of(op, &f, &sums, 3, 0..3)?),
                 _ => None,
             };
         }

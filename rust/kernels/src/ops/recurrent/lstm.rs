@@ -140,7 +140,7 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     match (&inner, &back_out) {
         (Some(inner), Some(panels)) => for_steps(2 * f.steps(), f.tasks, |phase, task| {
             let s = phase / 2;
-            if phase % 2 == 0 {
+            if phase.is_multiple_of(2) {
                 return gates(s, task);
             }
             let first = task * nr;

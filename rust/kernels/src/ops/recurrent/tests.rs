@@ -398,7 +398,8 @@ fn what_does_not_fit_is_an_error_that_names_it() {
             other => panic!("{other}"),
         }
     };
-    let checks: [(&dyn Fn(&mut Case), &str); 9] = [
+    type Change<'a> = &'a dyn Fn(&mut Case);
+    let checks: [(Change<'_>, &str); 9] = [
         (&|c| c.sizes = vec![2, 3], "never rise, got [2, 3]"),
         (&|c| c.sizes = vec![3, 3], "do not add up to the 5 rows"),
         (&|c| c.sizes = vec![], "one or more positive numbers"),

@@ -64,10 +64,7 @@ impl<T: Num> Panels<T> {
             });
             Ok(block)
         };
-        let block = match w.kept(form, bytes, make)? {
-            Some(block) => block,
-            None => Arc::new(make()?),
-        };
+        let block = w.packed(form, bytes, make)?;
         Ok(Panels { block, k, nr, _type: std::marker::PhantomData })
     }
 

@@ -998,6 +998,27 @@ def batch_norm_grad(
     need: Sequence[_bool],
     relu: _bool = False,
 ) -> _Gradients: ...
+def recurrent(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+    save: _bool,
+) -> tuple[Tensor | None, ...]: ...
+def recurrent_grad(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+    y: Tensor,
+    saved: Tensor | None,
+    g: Sequence[Tensor | None],
+    need: Sequence[_bool],
+) -> tuple[Tensor | None, ...]: ...
 def layer_norm(
     x: Tensor, axes: _int, weight: Tensor | None, bias: Tensor | None, eps: _float
 ) -> tuple[Tensor, Tensor, Tensor]: ...
@@ -1038,6 +1059,58 @@ def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: _in
 def nll_loss_grad(
     g: Tensor, meta: Meta, target: Tensor, weight: Tensor | None, ignore_index: _int, reduce: str
 ) -> Tensor: ...
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, input_lengths: list[_int], target_lengths: list[_int], blank: _int
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def ctc_loss_grad(
+    g: Tensor,
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: list[_int],
+    target_lengths: list[_int],
+    blank: _int,
+    zero_infinity: _bool,
+    alpha: Tensor,
+    shifts: Tensor,
+) -> Tensor: ...
+def ctc_greedy_decode(
+    log_probs: Tensor, input_lengths: list[_int], blank: _int
+) -> list[tuple[list[_int], _float]]: ...
+def ctc_beam_decode(
+    log_probs: Tensor, input_lengths: list[_int], beam_width: _int, blank: _int, top_paths: _int
+) -> list[list[tuple[list[_int], _float]]]: ...
+def crf_log_likelihood(
+    emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, tags: Tensor, lengths: list[_int]
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def crf_log_likelihood_grad(
+    g: Tensor,
+    emissions: Tensor,
+    start: Tensor,
+    end: Tensor,
+    transitions: Tensor,
+    tags: Tensor,
+    lengths: list[_int],
+    alpha: Tensor,
+    shifts: Tensor,
+) -> list[Tensor]: ...
+def crf_decode(
+    emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, lengths: list[_int]
+) -> list[tuple[list[_int], _float]]: ...
+def additive_attention(
+    query: Tensor, keys: Tensor, direction: Tensor, values: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def additive_attention_grad(
+    context_grad: Tensor | None,
+    weights_grad: Tensor | None,
+    query: Tensor,
+    keys: Tensor,
+    direction: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    weights: Tensor,
+    bent: Tensor,
+    wants_values: _bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]: ...
 
 # Products, convolution, pooling.
 

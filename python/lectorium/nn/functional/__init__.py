@@ -42,6 +42,7 @@ from .activation import (
 )
 from .attention import scaled_dot_product_attention
 from .conv import conv1d, conv2d, conv2d_relu, conv_transpose1d, conv_transpose2d
+from .ctc import CTCHypothesis, ctc_beam_decode, ctc_greedy_decode, ctc_loss
 from .distance import cosine_similarity, pairwise_distance
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .linear import bilinear, linear, linear_relu
@@ -98,6 +99,7 @@ from .sparse import embedding, one_hot
 from .vision import channel_shuffle, fold, interpolate, pixel_shuffle, pixel_unshuffle, unfold, upsample
 
 __all__ = [
+    "CTCHypothesis",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
@@ -121,6 +123,9 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_beam_decode",
+    "ctc_greedy_decode",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",

@@ -68,6 +68,7 @@ class Op:
     @property
     def by_user(self) -> _bool: ...
     vjp: Callable[..., Any] | None
+    forward: Callable[..., Any] | None
 
 @final
 class Node:

@@ -84,6 +84,7 @@ def op(forward: Any = None, *, outputs: int = 1, name: str | None = None) -> Any
     if forward is None:
         return functools.partial(cast(Any, op), outputs=outputs, name=name)
     made = Op(name or forward.__name__.rstrip("_"), outputs)
+    made.forward = forward
     code = forward.__code__
     names: tuple[str, ...] = code.co_varnames[1 : code.co_argcount]
     defaults: tuple[Any, ...] = forward.__defaults__ or ()

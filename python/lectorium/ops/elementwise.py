@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import _core
-from .._core import Tensor
+from .._core import Op, Tensor, seen
 from ..autograd.tape import One, _positional as positional, op
 
 
@@ -86,7 +86,7 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
             dx = k.sum_to(k.mul(g, slope), mx)
         elif y == 0:
             dx = k.zeros_of(mx)
-        elif y == 2 and k is _core:
+        elif y == 2 and k.fused:
             dx = k.sum_to(k.mul(g, k.mul(x, 2)), mx)
         else:
             dx = k.sum_to(k.mul(g, k.mul(k.pow(x, y - 1), y)), mx)
@@ -316,11 +316,15 @@ for _name in ("mul", "div", "pow", "add", "sub", "maximum", "minimum", "remainde
 def _plain(name: str, doc: str, *names: str) -> Any:
     """A kernel without a gradient, whose arguments can be given by name."""
     kernel = getattr(_core, name)
+    made = Op(name)
+    made.forward = lambda k, *args: (getattr(k, name)(*args), ())
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args = positional(name, names, (), args, kwargs)
-        return kernel(*args)
+        out = kernel(*args)
+        seen(made, args, out)
+        return out
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc

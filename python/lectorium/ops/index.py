@@ -176,7 +176,7 @@ def _sorting(name: str, doc: str, dim_at: int):
         indices, meta, dim = saved
         if len(meta.shape) > len(indices.shape):
             axis = dim % len(meta.shape)
-            g, indices = k.unsqueeze(g, axis), _core.unsqueeze(indices, axis)
+            g, indices = k.unsqueeze(g, axis), k.unsqueeze(indices, axis)
         return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
 
     return made

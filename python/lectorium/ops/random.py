@@ -19,3 +19,23 @@ def dropout(k: Any, x: Any, p: float, seed: int, offset: int) -> One:
 @dropout.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.dropout(g, *saved),)
+
+
+def _draws(name: str, doc: str) -> Any:
+    """Draws ``name(generator, *args)``, as an operation so that a recorder sees it."""
+
+    def forward(k: Any, generator: Any, *args: Any) -> One:
+        return getattr(k, name)(generator, *args), ()
+
+    forward.__name__ = name
+    forward.__doc__ = doc
+    return op(forward)
+
+
+uniform = _draws("uniform", "Uniform numbers between two limits.")
+normal = _draws("normal", "Normal numbers with a mean and a standard deviation.")
+exponential = _draws("exponential", "Exponential waiting times.")
+randint = _draws("randint", "Integers between two limits.")
+randperm = _draws("randperm", "0 to n - 1 in random order.")
+bernoulli = _draws("bernoulli", "1 with the given probabilities, else 0.")
+multinomial = _draws("multinomial", "Indices drawn by weight.")

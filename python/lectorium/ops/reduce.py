@@ -145,7 +145,7 @@ def _with_indices(name: str):
         if not keepdim and len(meta.shape):
             g, indices = (
                 k.unsqueeze(g, dim % len(meta.shape)),
-                _core.unsqueeze(indices, dim % len(meta.shape)),
+                k.unsqueeze(indices, dim % len(meta.shape)),
             )
         return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
 

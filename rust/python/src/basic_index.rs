@@ -41,6 +41,19 @@ impl BasicIndex {
     }
 }
 
+#[pymethods]
+impl BasicIndex {
+    /// Its steps as rows of numbers: 0, axis, index; 1, axis, start, length, step; 2, new axis.
+    fn cuts(&self) -> Vec<Vec<i64>> {
+        let row = |step: &Step| match *step {
+            Step::Select(axis, i) => vec![0, axis as i64, i as i64],
+            Step::Slice(axis, start, len, by) => vec![1, axis as i64, start as i64, len as i64, by as i64],
+            Step::Unsqueeze(axis) => vec![2, axis as i64],
+        };
+        self.steps.iter().map(row).collect()
+    }
+}
+
 /// The index tensor of each axis, None for a whole axis.
 type Advanced<'py> = Vec<Option<Bound<'py, PyTensor>>>;
 

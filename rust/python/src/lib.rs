@@ -11,6 +11,7 @@ mod exchange;
 mod index;
 mod linear;
 mod optim;
+mod program;
 mod random;
 mod reduce;
 mod system;
@@ -28,6 +29,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     if let Some(problem) = problem {
         return Err(pyo3::exceptions::PyImportError::new_err(problem));
     }
+    m.add("fused", true)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("ShapeError", error::shape_error(py)?)?;
     m.add_class::<tensor::PyTensor>()?;
@@ -51,6 +53,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     index::register(m)?;
     random::register(m)?;
     optim::register(m)?;
+    program::register(m)?;
     exchange::register(m)?;
     dlpack::register(m)?;
     system::register(m)

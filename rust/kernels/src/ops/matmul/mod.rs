@@ -22,6 +22,7 @@ pub use gemm::{Output, gemm, gemm_operands, gemm_prepacked, kernel_of};
 pub use linear::addmm_bias;
 pub use micro::{Epilogue, Kernel};
 pub use pack::{Operand, PackedB, Strided};
+pub(crate) use vectors::ROWS;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};

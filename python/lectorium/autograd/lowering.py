@@ -126,13 +126,13 @@ def _kept(entry: Entry, wants: dict[int, bool]) -> tuple[bool, ...]:
     return tuple([n and wants.get(int(a), False) for n, a in zip(entry.need, entry.args, strict=True)])
 
 
-def flow(entries: Iterable[Entry], wants: dict[int, bool]) -> None:
+def flow(recorder: Recorder, wants: dict[int, bool]) -> None:
     """Adds to ``wants`` which of the results carry gradients."""
-    for entry in entries:
+    for entry in recorder.entries:
         carries = any(_kept(entry, wants))
         for out in entry.outs[: entry.op.outputs]:
             if out is not None and out not in wants:
-                wants[out] = carries
+                wants[out] = carries and recorder.tensors[out].dtype.is_floating_point
 
 
 def program(
@@ -166,7 +166,8 @@ def program(
                 tensors[number] = t
                 numbers[number] = k.number(t)
                 # Forwards save what gradients need by looking at this.
-                t.requires_grad = wants.get(number, False)
+                if wants.get(number, False):
+                    t.requires_grad = True
         saved.append(kept)
     k.offset = None
     forward = k.lines

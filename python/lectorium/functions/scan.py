@@ -10,7 +10,7 @@ from typing import Any
 from .. import _core, ops
 from .._core import Op, Program, Tensor, is_grad_enabled, note, set_grad_enabled
 from ..autograd.lowering import Unsupported, flow, program
-from ..autograd.recording import RANDOM, Entry, Recorder, fill
+from ..autograd.recording import Entry, Recorder, fill
 from ..random import Generator, default_generator
 from . import join
 
@@ -172,9 +172,6 @@ class _Step:
                 return f"its state changes from shape {list(s.shape)} to {list(t.shape)}"
             if t.dtype is not s.dtype:
                 return f"its state changes from {s.dtype!r} to {t.dtype!r}"
-        for made in (*(e.op for e in self.recorder.entries),):
-            if made.name in RANDOM and made.name in ("randint", "randperm", "multinomial"):
-                return f"{made.name} has no instruction"
         for t in (*self.outputs, *self.new):
             node = t._node
             if node is not None and (node.hooks or node.retained):
@@ -270,7 +267,7 @@ def _lookup(
     # A state wants gradients from the step on whose result does.
     while True:
         now = wants | dict(zip(numbers, state_wants, strict=True))
-        flow(r.entries, now)
+        flow(r, now)
         new = [now.get(n, False) and t.requires_grad for n, t in zip(step.results[len(step.outputs) :], step.new, strict=True)]
         grown = [a or b for a, b in zip(state_wants, new, strict=True)]
         if grown == state_wants:

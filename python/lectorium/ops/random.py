@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _core
+from .._core import Op, seen
 from ..autograd.tape import One, op
 
 
@@ -22,14 +24,19 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 def _draws(name: str, doc: str) -> Any:
-    """Draws ``name(generator, *args)``, as an operation so that a recorder sees it."""
+    """Draws ``name(generator, *args)``; a recorder sees it."""
+    kernel = getattr(_core, name)
+    made = Op(name)
+    made.forward = lambda k, *args: (getattr(k, name)(*args), ())
 
-    def forward(k: Any, generator: Any, *args: Any) -> One:
-        return getattr(k, name)(generator, *args), ()
+    def call(*args: Any) -> Any:
+        out = kernel(*args)
+        seen(made, args, out)
+        return out
 
-    forward.__name__ = name
-    forward.__doc__ = doc
-    return op(forward)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return call
 
 
 uniform = _draws("uniform", "Uniform numbers between two limits.")

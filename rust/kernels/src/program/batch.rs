@@ -124,6 +124,14 @@ pub(super) fn batched(instr: &Instr, metas: &[Meta], varies: &dyn Fn(usize) -> b
             b.kern = SumTo(grown(&full, 0), *dtype);
             b.then = Some(shape.clone());
         }
+        Norm { p, axes, keepdim } if !axes.is_empty() => {
+            let axes = axes.iter().map(|&a| later(a)).collect();
+            b.kern = Norm { p: *p, axes, keepdim: *keepdim };
+        }
+        Var { axes, keepdim, correction } if !axes.is_empty() => {
+            let axes = axes.iter().map(|&a| later(a)).collect();
+            b.kern = Var { axes, keepdim: *keepdim, correction: *correction };
+        }
         Cumsum(axis, dtype) => b.kern = Cumsum(later(*axis), *dtype),
         CumsumReverse(axis) => b.kern = CumsumReverse(later(*axis)),
         Softmax(axis) => b.kern = Softmax(later(*axis)),

@@ -1,7 +1,7 @@
 //! The loop's work: whole instructions, products with packed weights, and chains of elementwise
 //! instructions that run over blocks small enough to stay in the first cache.
 
-use super::instr::{Arg, Instr, Kern};
+use super::instr::{Arg, Cut, Instr, Kern};
 use super::micro::{Micro, micro, weight};
 use super::parse::Meta;
 use super::schedule::Source;
@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::layout::Dims;
 use crate::memory;
 use crate::ops::copy;
+use crate::ops::elementwise::Binary;
 use crate::ops::elementwise::engine::{Arg as Number, Cost, Kernel, Params};
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
@@ -44,7 +45,14 @@ struct Op {
     params: Params,
     ins: [Place; 3],
     out: Place,
-    size: usize,
+}
+
+/// A result of a chain that others want to see.
+pub(super) struct Store {
+    pub slot: usize,
+    pub dtype: DType,
+    /// The value that it is a part of, and which part.
+    pub part_of: Option<(usize, Vec<Cut>)>,
 }
 
 /// A chain of elementwise instructions of one shape.
@@ -53,7 +61,9 @@ pub(super) struct Group {
     ops: Vec<Op>,
     pub loads: Vec<usize>,
     load_sizes: Vec<usize>,
-    pub stores: Vec<(usize, DType)>,
+    pub stores: Vec<Store>,
+    /// Values that this chain makes room for, because it writes the first part of them.
+    pub opens: Vec<usize>,
     registers: usize,
     /// One block of each number, eight bytes an element at most.
     splats: Vec<Vec<u64>>,
@@ -67,6 +77,7 @@ pub(super) fn nodes(
     home: &[Option<Source>],
     keep: &HashSet<usize>,
 ) -> Vec<Node> {
+    let instrs = with_bias(instrs, metas, home, keep);
     let n = instrs.len();
     let maker = super::schedule::made_by(&instrs);
     let mut waits: Vec<HashSet<usize>> =
@@ -109,7 +120,89 @@ pub(super) fn nodes(
             (0..n).filter(|i| !inside.contains(i)).flat_map(|i| instrs[i].reads()).chain(keep.iter().copied()).collect();
         out.push(Node::Group(Group::new(chain, shape.0, metas, &seen)));
     }
+    in_place_parts(&mut out, &instrs, metas, keep);
     out
+}
+
+/// Lets products add the bias that follows them.
+fn with_bias(mut instrs: Vec<Instr>, metas: &[Meta], home: &[Option<Source>], keep: &HashSet<usize>) -> Vec<Instr> {
+    let maker = super::schedule::made_by(&instrs);
+    let mut gone = HashSet::new();
+    for i in 0..instrs.len() {
+        let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) = (&instrs[i].kern, &instrs[i].args[..]) else {
+            continue;
+        };
+        for (product, bias) in [(*a, *b), (*b, *a)] {
+            let used: usize = instrs.iter().flat_map(Instr::reads).filter(|&s| s == product).count();
+            let Some(&m) = maker.get(&product) else { continue };
+            let fits = used == 1
+                && !keep.contains(&product)
+                && home[bias] == Some(Source::Constant)
+                && metas[bias].shape[..] == metas[product].shape[metas[product].shape.len().saturating_sub(1)..]
+                && metas[bias].dtype == metas[product].dtype
+                && matches!(instrs[m].args.get(2), None | Some(Arg::Missing))
+                && is_product(&instrs[m], metas, home);
+            if fits {
+                let mut with = instrs[m].clone();
+                with.args.truncate(2);
+                with.args.push(Arg::Slot(bias));
+                with.outs = instrs[i].outs.clone();
+                instrs[i] = with;
+                gone.insert(m);
+                break;
+            }
+        }
+    }
+    instrs.into_iter().enumerate().filter(|(i, _)| !gone.contains(i)).map(|(_, instr)| instr).collect()
+}
+
+/// Lets chains write their results where they are put together.
+fn in_place_parts(nodes: &mut Vec<Node>, instrs: &[Instr], metas: &[Meta], keep: &HashSet<usize>) {
+    let mut j = 0;
+    while j < nodes.len() {
+        if let Some(moves) = parts_of(&nodes[j], &nodes[..j], instrs, metas, keep) {
+            let Node::Whole(instr) = nodes.remove(j) else { unreachable!("parts are of a whole instruction") };
+            let Some(whole) = instr.makes().next() else { continue };
+            let first = moves.iter().map(|m| m.0).min().unwrap_or(0);
+            for (group, store, cuts) in moves {
+                let Node::Group(g) = &mut nodes[group] else { continue };
+                g.stores[store].part_of = Some((whole, cuts));
+                if group == first && !g.opens.contains(&whole) {
+                    g.opens.push(whole);
+                }
+            }
+            continue;
+        }
+        j += 1;
+    }
+}
+
+/// Of an instruction that puts parts side by side: which chain and store makes each part.
+fn parts_of(
+    node: &Node,
+    before: &[Node],
+    instrs: &[Instr],
+    metas: &[Meta],
+    keep: &HashSet<usize>,
+) -> Option<Vec<(usize, usize, Vec<Cut>)>> {
+    let Node::Whole(instr) = node else { return None };
+    let Kern::Assemble { parts, covered: true, shape } = &instr.kern else { return None };
+    let last = shape.len() - 1;
+    let mut moves = Vec::new();
+    for (arg, cuts) in instr.args.iter().zip(parts) {
+        let (Arg::Slot(s), [Cut::Slice(axis, _, _, 1)]) = (arg, &cuts[..]) else { return None };
+        let used = instrs.iter().flat_map(Instr::reads).filter(|r| r == s).count();
+        if *axis != last || used != 1 || keep.contains(s) || metas[*s].shape.len() != shape.len() {
+            return None;
+        }
+        let place = before.iter().enumerate().find_map(|(i, node)| match node {
+            Node::Group(g) => g.stores.iter().position(|st| st.slot == *s && st.part_of.is_none()).map(|k| (i, k)),
+            _ => None,
+        });
+        let (group, store) = place?;
+        moves.push((group, store, cuts.clone()));
+    }
+    Some(moves)
 }
 
 fn fusable(instr: &Instr, metas: &[Meta]) -> Option<Micro> {
@@ -121,20 +214,24 @@ fn fusable(instr: &Instr, metas: &[Meta]) -> Option<Micro> {
 }
 
 fn whole(instr: Instr, metas: &[Meta], home: &[Option<Source>]) -> Node {
+    if is_product(&instr, metas, home) { Node::Product(instr) } else { Node::Whole(instr) }
+}
+
+/// Whether it is a product with a right side that is worth packing.
+fn is_product(instr: &Instr, metas: &[Meta], home: &[Option<Source>]) -> bool {
     let constant = |a: &Arg| matches!(a, Arg::Slot(s) if home[*s] == Some(Source::Constant)) || *a == Arg::Missing;
     let (Some(Arg::Slot(a)), Some(Arg::Slot(b))) = (instr.args.first(), instr.args.get(1)) else {
-        return Node::Whole(instr);
+        return false;
     };
     let (a, b) = (&metas[*a], &metas[*b]);
     let rows: usize = a.shape[..a.shape.len().saturating_sub(1)].iter().product();
-    let fits = instr.kern.is_product()
+    instr.kern.is_product()
         && instr.args[1..].iter().all(constant)
         && b.shape.len() == 2
         && !a.shape.is_empty()
         && rows > crate::ops::matmul::ROWS
         && !b.shape.contains(&0)
-        && matches!(a.dtype, DType::F32 | DType::F64);
-    if fits { Node::Product(instr) } else { Node::Whole(instr) }
+        && matches!(a.dtype, DType::F32 | DType::F64)
 }
 
 impl Group {
@@ -145,6 +242,7 @@ impl Group {
             loads: Vec::new(),
             load_sizes: Vec::new(),
             stores: Vec::new(),
+            opens: Vec::new(),
             registers: 0,
             splats: Vec::new(),
             weight: chain.iter().map(|(m, _)| weight(m.cost)).sum(),
@@ -158,7 +256,6 @@ impl Group {
                 params: m.params,
                 ins: [Place::Unused; 3],
                 out: Place::Unused,
-                size: metas[*out].dtype.size(),
             };
             for (k, arg) in m.args.iter().enumerate().take(3) {
                 op.ins[k] = match arg {
@@ -186,7 +283,7 @@ impl Group {
                 };
             }
             op.out = if seen.contains(out) {
-                g.stores.push((*out, metas[*out].dtype));
+                g.stores.push(Store { slot: *out, dtype: metas[*out].dtype, part_of: None });
                 Place::Store(g.stores.len() - 1)
             } else {
                 // Never the register of an operand: a kernel's output overlaps none.
@@ -210,7 +307,8 @@ impl Group {
         g
     }
 
-    /// Runs the chain. `loads` are its values from outside, `stores` row-major tensors to write.
+    /// Runs the chain. `loads` are its values from outside, `stores` the tensors to write, whose rows
+    /// may lie apart.
     pub fn run(&self, loads: &[Tensor], stores: &[Tensor]) -> Result<()> {
         let n: usize = self.shape.iter().product();
         let mut copies: SmallVec<[Tensor; 4]> = SmallVec::new();
@@ -225,16 +323,18 @@ impl Group {
                 }
             });
         }
-        let flat = lanes.iter().all(|l| l.flat);
+        let into: SmallVec<[Lane; 8]> = stores
+            .iter()
+            .map(|t| Lane::of(t, &self.shape).unwrap_or_else(|| unreachable!("stores are rows")))
+            .collect();
+        let flat = lanes.iter().chain(&into).all(|l| l.flat);
         // Whole rows to a block, or pieces of one.
         let cols = if flat { n } else { self.shape[self.shape.len() - 1] };
         let per_block = (BLOCK / cols).max(1);
         let pieces = cols.div_ceil(BLOCK);
         let rows = n / cols;
         let blocks = if pieces > 1 { rows * pieces } else { rows.div_ceil(per_block) };
-        let out: SmallVec<[SendPtr<u8>; 8]> =
-            stores.iter().map(|t| SendPtr(crate::ops::elementwise::engine::base_of(t))).collect();
-        let scratch = self.registers + loads.len();
+        let scratch = self.registers + loads.len() + stores.len();
         let grain = (GRAIN / (BLOCK.min(n) * self.weight.max(1))).max(1);
         let failed = std::sync::Mutex::new(None);
         for_ranges(blocks, grain, |range| {
@@ -273,22 +373,40 @@ impl Group {
                         to
                     });
                 }
+                // Rows that lie apart are written through a buffer, if there are several.
+                let mut to: SmallVec<[*mut u8; 8]> = SmallVec::new();
+                for (i, lane) in into.iter().enumerate() {
+                    let size = self.stores[i].dtype.size() as isize;
+                    to.push(if lane.flat {
+                        lane.ptr.get().wrapping_offset(start as isize * size)
+                    } else if len <= cols {
+                        lane.ptr.get().wrapping_offset((row as isize * lane.row + col as isize) * size)
+                    } else {
+                        buffer(self.registers + loads.len() + i)
+                    });
+                }
                 for op in &self.ops {
-                    let place = |p: Place, size: usize| -> *mut u8 {
+                    let place = |p: Place| -> *mut u8 {
                         match p {
                             Place::Unused => std::ptr::null_mut(),
                             Place::Register(r) => buffer(r),
                             Place::Load(i) => from[i].cast_mut(),
-                            Place::Store(i) => out[i].get().wrapping_add(start * size),
+                            Place::Store(i) => to[i],
                             Place::Splat(i) => self.splats[i].as_ptr().cast_mut().cast(),
                         }
                     };
-                    let size_of = |p: Place| match p {
-                        Place::Store(i) => self.stores[i].1.size(),
-                        _ => op.size,
-                    };
-                    let ins = op.ins.map(|p| place(p, size_of(p)).cast_const());
-                    (op.kernel)(place(op.out, op.size), &ins, &op.params, len);
+                    let ins = op.ins.map(|p| place(p).cast_const());
+                    (op.kernel)(place(op.out), &ins, &op.params, len);
+                }
+                for (i, lane) in into.iter().enumerate().filter(|(_, l)| !l.flat && len > cols) {
+                    let size = self.stores[i].dtype.size();
+                    for r in 0..len / cols {
+                        // SAFETY: rows of the store, of which this task writes its own.
+                        unsafe {
+                            let at = lane.ptr.get().offset((row + r) as isize * lane.row * size as isize);
+                            std::ptr::copy_nonoverlapping(to[i].add(r * cols * size), at, cols * size);
+                        }
+                    }
                 }
             }
         });

@@ -91,6 +91,8 @@ pub(super) enum Kern {
     Pad(Vec<(isize, isize)>, Scalar),
     Cat(usize),
     Fold { fold: Fold, axes: Vec<isize>, keepdim: bool, dtype: Option<DType> },
+    Norm { p: f64, axes: Vec<isize>, keepdim: bool },
+    Var { axes: Vec<isize>, keepdim: bool, correction: f64 },
     SumTo(Dims, DType),
     Cumsum(isize, Option<DType>),
     CumsumReverse(isize),
@@ -273,6 +275,8 @@ impl Kern {
                 }
             }
             SumTo(shape, dtype) => copy::cast("sum_to", &reduce::sum_to_shape(t(0)?, shape)?, *dtype)?,
+            Norm { p, axes, keepdim } => reduce::norm(t(0)?, *p, axes, *keepdim)?,
+            Var { axes, keepdim, correction } => reduce::var(t(0)?, axes, *keepdim, *correction)?,
             Cumsum(axis, dtype) => scan::cumsum(t(0)?, *axis, *dtype)?,
             CumsumReverse(axis) => scan::cumsum_reverse(t(0)?, *axis)?,
             Softmax(axis) => softmax::softmax(t(0)?, *axis)?,

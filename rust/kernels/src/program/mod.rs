@@ -11,6 +11,7 @@ mod fuse;
 mod instr;
 mod micro;
 mod parse;
+mod rows;
 mod run;
 mod schedule;
 #[cfg(test)]

@@ -188,11 +188,15 @@ fn kern(c: &Call, out: &Meta) -> Result<(Kern, SmallVec<[usize; 4]>)> {
     if let Some(op) = Binary::from_name(name) {
         return Ok((Kern::Binary(op), first(2)));
     }
+    let axes_at = |i: usize| -> Result<Vec<isize>> {
+        let n = c.meta(0)?.shape.len() as isize;
+        let given = c.axes(i)?;
+        // Numbered from the front; none for all.
+        Ok(if given.is_empty() { (0..n).collect() } else { given.iter().map(|&a| if a < 0 { a + n } else { a }).collect() })
+    };
     let fold = |fold: Fold, dtype: bool| -> Result<_> {
         let dtype = if dtype { c.dtype(3)? } else { None };
-        let all = c.axes(1)?;
-        let n = c.meta(0)?.shape.len();
-        let axes = if all.is_empty() { (0..n as isize).collect() } else { all };
+        let axes = axes_at(1)?;
         Ok((Kern::Fold { fold, axes, keepdim: c.flag(2), dtype }, first(1)))
     };
     let shape = out.shape.clone();
@@ -274,6 +278,8 @@ fn kern(c: &Call, out: &Meta) -> Result<(Kern, SmallVec<[usize; 4]>)> {
         "any" => fold(Fold::Any, false)?,
         "all" => fold(Fold::All, false)?,
         "logsumexp" => fold(Fold::Logsumexp, false)?,
+        "norm_p" => (Kern::Norm { p: c.float(1)?, axes: axes_at(2)?, keepdim: c.flag(3) }, first(1)),
+        "var" => (Kern::Var { axes: axes_at(1)?, keepdim: c.flag(2), correction: c.float(3)? }, first(1)),
         "sum_to" => (Kern::SumTo(shape, out.dtype), first(1)),
         "cumsum" => (Kern::Cumsum(along(1)?, c.dtype(2)?), first(1)),
         "cumsum_reverse" => (Kern::CumsumReverse(along(1)?), first(1)),

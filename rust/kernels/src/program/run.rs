@@ -1,20 +1,22 @@
 //! The loop over the steps.
 
 use super::batch::{self, Batched};
-use super::fuse::Node;
-use super::instr::{Arg, Dice, In, Instr, reshape};
+use super::fuse::{Group, Node};
+use super::instr::{Arg, Dice, In, Instr, Kern, reshape};
 use super::parse::Meta;
-use super::schedule::{Early, Plan, Source, Total};
+use super::schedule::{Carry, Early, Plan, Source, Total};
 use super::Program;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::layout::Dims;
 use crate::ops::elementwise::{Binary, binary};
 use crate::ops::matmul::{Epilogue, GemmElement, Output, PackedB, Strided, gemm_prepacked};
-use crate::ops::{copy, reduce};
-use crate::parallel::DenormalsOff;
+use crate::ops::{copy, random, reduce, shape};
+use crate::parallel::{DenormalsOff, for_each};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
+use std::ops::Range;
+use std::sync::Mutex;
 
 /// What a run leaves for the derivative: the values it reads, for all steps.
 pub struct Saved {
@@ -53,12 +55,27 @@ struct Env<'a> {
     metas: &'a [Meta],
     /// Values of all steps, or constants.
     whole: Vec<Option<Tensor>>,
-    /// Values of this step.
-    now: Vec<Option<Tensor>>,
     stacked: Vec<bool>,
     steps: usize,
     dice: Dice,
     draws: u64,
+}
+
+/// The loop over the steps for some rows of the batch, or for all.
+struct Loop<'a> {
+    env: &'a Env<'a>,
+    rows: Option<Range<usize>>,
+    metas: &'a [Meta],
+    /// Values of this step.
+    now: Vec<Option<Tensor>>,
+    dice: Dice,
+}
+
+/// What the loop leaves behind: carried values, totals, and values of the last step.
+struct Left {
+    carried: Vec<Tensor>,
+    sums: Vec<Option<Tensor>>,
+    finals: Vec<Option<Tensor>>,
 }
 
 fn absent() -> Error {
@@ -68,18 +85,6 @@ fn absent() -> Error {
 impl Env<'_> {
     fn whole(&self, slot: usize) -> Result<&Tensor> {
         self.whole[slot].as_ref().ok_or_else(absent)
-    }
-
-    /// A value as step `t` sees it.
-    fn at(&self, slot: usize, t: usize) -> Result<Tensor> {
-        match self.plan.home[slot] {
-            Some(Source::Sequence) => {
-                let all = self.whole(slot)?;
-                Ok(all.with_layout(all.layout().select(0, t)))
-            }
-            Some(Source::Constant) => self.whole(slot).cloned(),
-            _ => self.now[slot].clone().ok_or_else(absent),
-        }
     }
 
     fn args(&self, args: &[Arg], get: impl Fn(usize) -> Result<Tensor>) -> Result<SmallVec<[In; 4]>> {
@@ -133,26 +138,7 @@ impl Env<'_> {
         std::iter::once(self.steps).chain(self.metas[slot].shape.iter().copied()).collect()
     }
 
-    /// Where a result of step `t` is to be written.
-    fn room(&self, slot: usize, t: usize) -> Result<Tensor> {
-        if self.stacked[slot] {
-            let all = self.whole(slot)?;
-            return Ok(all.with_layout(all.layout().select(0, t)));
-        }
-        Tensor::empty("scan", &self.metas[slot].shape, self.metas[slot].dtype)
-    }
-
-    /// Puts a result of step `t` in its place.
-    fn put(&mut self, slot: usize, t: usize, value: Tensor) -> Result<()> {
-        if self.stacked[slot] {
-            let all = self.whole(slot)?;
-            copy::copy_into("scan", &all.with_layout(all.layout().select(0, t)), &value)?;
-        }
-        self.now[slot] = Some(value);
-        Ok(())
-    }
-
-    fn packs(&self) -> Result<Vec<Option<Packed>>> {
+    fn packs(&self, nodes: &[Node]) -> Result<Vec<Option<Packed>>> {
         let one = |node: &Node| -> Result<Option<Packed>> {
             let Node::Product(instr) = node else { return Ok(None) };
             let Arg::Slot(right) = instr.args[1] else { return Ok(None) };
@@ -166,86 +152,86 @@ impl Env<'_> {
                 _ => Packed::Double(pack(w, instr.kern.transposes())?, bias),
             }))
         };
-        self.plan.body.iter().map(one).collect()
+        nodes.iter().map(one).collect()
     }
 
-    fn product(&mut self, instr: &Instr, packed: &Packed, t: usize) -> Result<()> {
-        let (Arg::Slot(left), Some(slot)) = (&instr.args[0], instr.outs[0]) else { return Err(absent()) };
-        let x = self.at(*left, t)?;
-        let out = self.room(slot, t)?;
-        match packed {
-            Packed::Single(b, bias) => multiply(&x, b, bias.as_ref(), &out)?,
-            Packed::Double(b, bias) => multiply(&x, b, bias.as_ref(), &out)?,
-        }
-        self.now[slot] = Some(out);
-        Ok(())
-    }
-
-    /// Runs the steps, in reverse order if asked to, with `carried` at the start; returns what is
-    /// carried at the end, and the totals that the loop added up.
-    fn body(
-        &mut self,
-        mut carried: Vec<Tensor>,
-        reverse: bool,
-        ends: &[usize],
-    ) -> Result<(Vec<Tensor>, Vec<Option<Tensor>>, Vec<Option<Tensor>>)> {
+    /// Makes room for the values that the loop keeps. A state and what becomes of it share theirs.
+    fn make_room(&mut self, reverse: bool) -> Result<()> {
         let plan = self.plan;
-        let packs = self.packs()?;
         for &slot in &plan.stacked {
             self.whole[slot] = Some(Tensor::empty("scan", &self.shape_of_all(slot), self.metas[slot].dtype)?);
         }
-        let mut sums: Vec<Option<Tensor>> = vec![None; plan.totals.len()];
-        let start = self.dice;
-        for i in 0..self.steps {
-            let t = if reverse { self.steps - 1 - i } else { i };
-            self.dice.offset = start.offset.wrapping_add(self.draws.wrapping_mul(t as u64));
-            for (carry, value) in plan.carries.iter().zip(carried.drain(..)) {
-                self.put(carry.from, t, value)?;
-            }
-            for (node, packed) in plan.body.iter().zip(&packs) {
-                match (node, packed) {
-                    (Node::Product(instr), Some(packed)) => self.product(instr, packed, t)?,
-                    (Node::Whole(instr) | Node::Product(instr), _) => {
-                        let args = self.args(&instr.args, |s| self.at(s, t))?;
-                        let made = instr.kern.run(&args, self.dice)?;
-                        for (slot, value) in instr.outs.iter().zip(made) {
-                            if let (Some(slot), Some(value)) = (slot, value) {
-                                self.put(*slot, t, value)?;
-                            }
-                        }
-                    }
-                    (Node::Group(group), _) => {
-                        let loads =
-                            group.loads.iter().map(|&s| self.at(s, t)).collect::<Result<SmallVec<[Tensor; 8]>>>()?;
-                        let stores = group
-                            .stores
-                            .iter()
-                            .map(|&(s, _)| self.room(s, t))
-                            .collect::<Result<SmallVec<[Tensor; 8]>>>()?;
-                        group.run(&loads, &stores)?;
-                        for (&(slot, _), value) in group.stores.iter().zip(stores) {
-                            self.now[slot] = Some(value);
-                        }
-                    }
-                }
-            }
-            for (total, sum) in plan.totals.iter().zip(&mut sums) {
-                if let Total::Step(s) = total {
-                    let value = self.at(*s, t)?;
-                    *sum = Some(match sum.take() {
-                        None => copy::clone("scan", &value)?,
-                        Some(have) => binary(Binary::Add, (&have).into(), (&value).into(), Some(&have))?,
-                    });
-                }
-            }
-            for carry in &plan.carries {
-                carried.push(self.at(carry.to, t)?);
+        for &Carry { from, to } in plan.carries.iter().filter(|_| !reverse) {
+            let once = plan.carries.iter().filter(|c| c.to == to || c.from == to).count() == 1;
+            if once && self.stacked[from] && self.stacked[to] && from != to {
+                let mut shape = self.shape_of_all(to);
+                shape[0] += 1;
+                let both = Tensor::empty("scan", &shape, self.metas[to].dtype)?;
+                self.whole[from] = Some(both.with_layout(both.layout().slice(0, 0, self.steps, 1)));
+                self.whole[to] = Some(both.with_layout(both.layout().slice(0, 1, self.steps, 1)));
             }
         }
-        self.dice = start;
-        let last = if reverse { 0 } else { self.steps - 1 };
-        let finals = ends.iter().map(|&s| self.at(s, last).ok()).collect();
-        Ok((carried, sums, finals))
+        Ok(())
+    }
+
+    /// Runs the steps, in reverse order if asked to, with `carried` at the start.
+    fn body(&mut self, carried: Vec<Tensor>, reverse: bool, ends: &[usize]) -> Result<Left> {
+        let plan = self.plan;
+        let parts = &plan.body;
+        let packs = self.packs(&parts.variants[0].nodes)?;
+        self.make_room(reverse)?;
+        let env = &*self;
+        let one = |(rows, variant): &(Option<Range<usize>>, usize)| -> Result<Left> {
+            let variant = &parts.variants[*variant];
+            let mut part = Loop {
+                env,
+                rows: rows.clone(),
+                metas: &variant.metas,
+                now: vec![None; env.metas.len()],
+                dice: env.dice,
+            };
+            let start = carried.iter().map(|t| part.mine(t.clone())).collect();
+            part.run(&variant.nodes, &packs, start, reverse, ends)
+        };
+        if let [all] = &parts.ranges[..] {
+            return one(all);
+        }
+        let done: Vec<Mutex<Option<Result<Left>>>> = parts.ranges.iter().map(|_| Mutex::new(None)).collect();
+        for_each(parts.ranges.len(), |i| {
+            let left = one(&parts.ranges[i]);
+            *done[i].lock().unwrap_or_else(|p| p.into_inner()) = Some(left);
+        });
+        let mut lefts = Vec::new();
+        for left in done {
+            lefts.push(left.into_inner().unwrap_or_else(|p| p.into_inner()).ok_or_else(absent)??);
+        }
+        // Rows of carried values stand side by side; shares of totals are added in order.
+        let joined = |get: &dyn Fn(&Left) -> Option<&Tensor>| -> Result<Option<Tensor>> {
+            let list: Option<Vec<&Tensor>> = lefts.iter().map(get).collect();
+            list.map(|l| shape::cat(&l, 0)).transpose()
+        };
+        let mut all = Left { carried: Vec::new(), sums: Vec::new(), finals: Vec::new() };
+        for i in 0..plan.carries.len() {
+            all.carried.push(joined(&|l| l.carried.get(i))?.ok_or_else(absent)?);
+        }
+        for (i, &s) in ends.iter().enumerate() {
+            all.finals.push(if parts.by_rows[s] {
+                joined(&|l| l.finals[i].as_ref())?
+            } else {
+                lefts[0].finals[i].clone()
+            });
+        }
+        for i in 0..plan.totals.len() {
+            let mut sum: Option<Tensor> = None;
+            for share in lefts.iter().filter_map(|l| l.sums[i].as_ref()) {
+                sum = Some(match sum {
+                    None => share.clone(),
+                    Some(have) => binary(Binary::Add, (&have).into(), share.into(), None)?,
+                });
+            }
+            all.sums.push(sum);
+        }
+        Ok(all)
     }
 
     fn late(&mut self) -> Result<()> {
@@ -261,6 +247,147 @@ impl Env<'_> {
             return copy::clone("scan", &all);
         }
         Ok(value.clone())
+    }
+}
+
+impl Loop<'_> {
+    /// The rows of a value with the batch in front.
+    fn mine(&self, t: Tensor) -> Tensor {
+        match &self.rows {
+            Some(rows) => t.with_layout(t.layout().slice(0, rows.start, rows.len(), 1)),
+            None => t,
+        }
+    }
+
+    fn cut(&self, slot: usize, t: Tensor) -> Tensor {
+        if self.env.plan.body.by_rows[slot] { self.mine(t) } else { t }
+    }
+
+    /// A value as step `t` sees it.
+    fn at(&self, slot: usize, t: usize) -> Result<Tensor> {
+        match self.env.plan.home[slot] {
+            Some(Source::Sequence) => {
+                let all = self.env.whole(slot)?;
+                Ok(self.cut(slot, all.with_layout(all.layout().select(0, t))))
+            }
+            Some(Source::Constant) => Ok(self.cut(slot, self.env.whole(slot)?.clone())),
+            _ => self.now[slot].clone().ok_or_else(absent),
+        }
+    }
+
+    /// Where a result of step `t` is to be written.
+    fn room(&self, slot: usize, t: usize) -> Result<Tensor> {
+        if self.env.stacked[slot] {
+            let all = self.env.whole(slot)?;
+            return Ok(self.mine(all.with_layout(all.layout().select(0, t))));
+        }
+        Tensor::empty("scan", &self.metas[slot].shape, self.metas[slot].dtype)
+    }
+
+    /// Puts a result of step `t` in its place.
+    fn put(&mut self, slot: usize, t: usize, value: Tensor) -> Result<()> {
+        if self.env.stacked[slot] {
+            let room = self.room(slot, t)?;
+            if !room.coincides(&value) {
+                copy::copy_into("scan", &room, &value)?;
+            }
+        }
+        self.now[slot] = Some(value);
+        Ok(())
+    }
+
+    fn product(&mut self, instr: &Instr, packed: &Packed, t: usize) -> Result<()> {
+        let (Arg::Slot(left), Some(slot)) = (&instr.args[0], instr.outs[0]) else { return Err(absent()) };
+        let x = self.at(*left, t)?;
+        let out = self.room(slot, t)?;
+        match packed {
+            Packed::Single(b, bias) => multiply(&x, b, bias.as_ref(), &out)?,
+            Packed::Double(b, bias) => multiply(&x, b, bias.as_ref(), &out)?,
+        }
+        self.now[slot] = Some(out);
+        Ok(())
+    }
+
+    fn group(&mut self, group: &Group, t: usize) -> Result<()> {
+        for &slot in &group.opens {
+            self.now[slot] = Some(self.room(slot, t)?);
+        }
+        let loads = group.loads.iter().map(|&s| self.at(s, t)).collect::<Result<SmallVec<[Tensor; 8]>>>()?;
+        let mut stores: SmallVec<[Tensor; 8]> = SmallVec::new();
+        for store in &group.stores {
+            stores.push(match &store.part_of {
+                None => self.room(store.slot, t)?,
+                Some((whole, cuts)) => {
+                    let whole = self.now[*whole].as_ref().ok_or_else(absent)?;
+                    whole.with_layout(super::instr::cut(whole.layout(), cuts))
+                }
+            });
+        }
+        group.run(&loads, &stores)?;
+        for (store, value) in group.stores.iter().zip(stores) {
+            self.now[store.slot] = Some(value);
+        }
+        Ok(())
+    }
+
+    /// The offset of this part's own random numbers.
+    fn dice_of(&self, instr: &Instr) -> Dice {
+        let mut dice = self.dice;
+        if let (Kern::Dropout { .. }, Some(rows), [Arg::Slot(s)]) = (&instr.kern, &self.rows, &instr.args[..]) {
+            let row: usize = self.metas[*s].shape[1..].iter().product();
+            let blocks = rows.start * row / random::DROPOUT_TILE * random::DROPOUT_BLOCKS;
+            dice.offset = dice.offset.wrapping_add(blocks as u64);
+        }
+        dice
+    }
+
+    fn run(
+        &mut self,
+        nodes: &[Node],
+        packs: &[Option<Packed>],
+        mut carried: Vec<Tensor>,
+        reverse: bool,
+        ends: &[usize],
+    ) -> Result<Left> {
+        let (env, plan) = (self.env, self.env.plan);
+        let mut sums: Vec<Option<Tensor>> = vec![None; plan.totals.len()];
+        for i in 0..env.steps {
+            let t = if reverse { env.steps - 1 - i } else { i };
+            self.dice.offset = env.dice.offset.wrapping_add(env.draws.wrapping_mul(t as u64));
+            for (carry, value) in plan.carries.iter().zip(carried.drain(..)) {
+                self.put(carry.from, t, value)?;
+            }
+            for (node, packed) in nodes.iter().zip(packs) {
+                match (node, packed) {
+                    (Node::Product(instr), Some(packed)) => self.product(instr, packed, t)?,
+                    (Node::Whole(instr) | Node::Product(instr), _) => {
+                        let args = env.args(&instr.args, |s| self.at(s, t))?;
+                        let made = instr.kern.run(&args, self.dice_of(instr))?;
+                        for (slot, value) in instr.outs.iter().zip(made) {
+                            if let (Some(slot), Some(value)) = (slot, value) {
+                                self.put(*slot, t, value)?;
+                            }
+                        }
+                    }
+                    (Node::Group(group), _) => self.group(group, t)?,
+                }
+            }
+            for (total, sum) in plan.totals.iter().zip(&mut sums) {
+                if let Total::Step(s) = total {
+                    let value = self.at(*s, t)?;
+                    *sum = Some(match sum.take() {
+                        None => copy::clone("scan", &value)?,
+                        Some(have) => binary(Binary::Add, (&have).into(), (&value).into(), Some(&have))?,
+                    });
+                }
+            }
+            for carry in &plan.carries {
+                carried.push(self.at(carry.to, t)?);
+            }
+        }
+        let last = if reverse { 0 } else { env.steps - 1 };
+        let finals = ends.iter().map(|&s| self.at(s, last).ok()).collect();
+        Ok(Left { carried, sums, finals })
     }
 }
 
@@ -297,7 +424,6 @@ impl Program {
             plan,
             metas: &self.rec.metas,
             whole: vec![None; n],
-            now: vec![None; n],
             stacked,
             steps,
             dice,
@@ -354,7 +480,7 @@ impl Program {
         }
         env.early()?;
         let start = states.iter().map(|t| copy::contiguous("scan", t)).collect::<Result<_>>()?;
-        let (ended, _, _) = env.body(start, false, &[])?;
+        let ended = env.body(start, false, &[])?.carried;
         env.late()?;
         // What users get shares memory with nothing else.
         let mut outputs: Vec<Tensor> = Vec::new();
@@ -421,7 +547,7 @@ impl Program {
         }
         let first: Vec<usize> = ends.states.iter().flatten().copied().collect();
         env.early()?;
-        let (_, sums, finals) = env.body(start, true, &first)?;
+        let Left { sums, finals, .. } = env.body(start, true, &first)?;
         env.late()?;
         let mut finals = finals.into_iter();
         let mut gradients = Gradients {

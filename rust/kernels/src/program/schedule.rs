@@ -1,9 +1,10 @@
 //! What of a recorded step runs before, in and after the loop over the steps.
 
 use super::batch::{Batched, batched};
-use super::fuse::{self, Node};
+use super::fuse::Node;
 use super::instr::{Arg, Fold, Instr, Kern};
 use super::parse::Meta;
+use super::rows::{self, Parts};
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +47,7 @@ pub(super) enum Early {
 
 pub(super) struct Plan {
     pub early: Vec<Early>,
-    pub body: Vec<Node>,
+    pub body: Parts,
     pub late: Vec<Batched>,
     pub totals: Vec<Total>,
     pub carries: Vec<Carry>,
@@ -61,7 +62,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn census(&self) -> [usize; 3] {
-        [self.early.len(), self.body.len(), self.late.len() + self.totals.len()]
+        [self.early.len(), self.body.variants[0].nodes.len(), self.late.len() + self.totals.len()]
     }
 
     /// The values that it reads as they are before it runs: of all steps, or one for all.
@@ -80,7 +81,7 @@ impl Plan {
             reads.extend(b.args.iter().filter_map(slot));
             makes.extend(b.outs.iter().flatten());
         }
-        for node in &self.body {
+        for node in &self.body.variants[0].nodes {
             match node {
                 Node::Whole(i) | Node::Product(i) => reads.extend(i.reads()),
                 Node::Group(g) => reads.extend(&g.loads),
@@ -302,7 +303,7 @@ pub(super) fn plan(
         _ => None,
     })).collect();
     let steps: Vec<Instr> = kept.iter().map(|&i| instrs[i].clone()).collect();
-    let body = fuse::nodes(steps, metas, &home, &keep);
+    let body = rows::parts(steps, metas, &home, &keep, carries, &stacked, &sums);
     Plan { early: firsts, body, late, totals: sums, carries: carries.to_vec(), stacked, home, known, wanted: wanted.to_vec() }
 }
 

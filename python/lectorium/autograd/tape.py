@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from .. import _core
-from .._core import Node, Op, Tensor, bare_node, edge, note
+from .._core import Node, Op, Tensor, bare_node, edge, note, seen
 
 Vjp = Callable[..., Any]
 
@@ -108,6 +108,21 @@ def op(forward: Any = None, *, outputs: int = 1, name: str | None = None) -> Any
     return recorded
 
 
+def plain(name: str) -> Callable[..., Any]:
+    """A kernel without a gradient; a recorder is told of its calls."""
+    kernel = getattr(_core, name)
+    made = Op(name)
+    made.forward = lambda k, *args: (getattr(k, name)(*args), ())
+
+    def call(*args: Any) -> Any:
+        out = kernel(*args)
+        seen(made, args, out)
+        return out
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
 # PyTorch's names for what the formulas here call x and y.
 _ALIASES = {
     # NumPy's names, which PyTorch takes too.
@@ -169,4 +184,4 @@ def refresh_view(view: Tensor) -> None:
         view._set_node(None)
 
 
-__all__ = ["Keeper", "Later", "Node", "Op", "Recorded", "Vjp", "edge", "geometry", "op", "refresh_view"]
+__all__ = ["Keeper", "Later", "Node", "Op", "Recorded", "Vjp", "edge", "geometry", "op", "plain", "refresh_view"]

@@ -155,14 +155,20 @@ class _Step:
 
     def __init__(self, cell: Cell, xs: list[Tensor], tree: Any, states: list[Tensor], state_tree: Any) -> None:
         self.recorder = Recorder((*xs, *states))
+        self.outputs: list[Tensor] = []
+        self.new: list[Tensor] = []
+        self.results: list[int] = []
         given = _build(tree, iter(xs)), _build(state_tree, iter(states))
-        output, new = _answer(self.recorder.run(lambda: cell(*given)))
-        self.outputs, self.out_tree = _flat("outputs", output)
-        self.new, new_tree = _flat("state", new)
-        self.why = self.recorder.trouble or self._state_changes(states, state_tree, new_tree)
-        if self.why is None:
+
+        def watched() -> Any:
+            output, new = _answer(cell(*given))
+            self.outputs, out_tree = _flat("outputs", output)
+            self.new, new_tree = _flat("state", new)
             self.results = [self.recorder.number(t, "its result") for t in (*self.outputs, *self.new)]
-            self.why = self.recorder.trouble
+            return out_tree, new_tree
+
+        self.out_tree, new_tree = self.recorder.run(watched)
+        self.why = self.recorder.trouble or self._state_changes(states, state_tree, new_tree)
 
     def _state_changes(self, states: list[Tensor], before: Any, after: Any) -> str | None:
         if before != after:

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from .. import _core
-from .._core import Op, Tensor, seen
-from ..autograd.tape import One, _positional as positional, op
+from .._core import Tensor
+from ..autograd.tape import One, _positional as positional, op, plain
 
 
 def _wants(t: Any) -> bool:
@@ -315,16 +315,12 @@ for _name in ("mul", "div", "pow", "add", "sub", "maximum", "minimum", "remainde
 
 def _plain(name: str, doc: str, *names: str) -> Any:
     """A kernel without a gradient, whose arguments can be given by name."""
-    kernel = getattr(_core, name)
-    made = Op(name)
-    made.forward = lambda k, *args: (getattr(k, name)(*args), ())
+    kernel = plain(name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args = positional(name, names, (), args, kwargs)
-        out = kernel(*args)
-        seen(made, args, out)
-        return out
+        return kernel(*args)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import One, Two, op
+from ..autograd.tape import One, Two, op, plain
 
 
 @op
@@ -203,9 +203,9 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 nonzero, one_hot, bincount, searchsorted, unique = (
-    _core.nonzero,
-    _core.one_hot,
-    _core.bincount,
-    _core.searchsorted,
-    _core.unique,
+    plain("nonzero"),
+    plain("one_hot"),
+    plain("bincount"),
+    plain("searchsorted"),
+    plain("unique"),
 )

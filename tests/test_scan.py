@@ -466,6 +466,17 @@ def counting():
     return cell
 
 
+def alternating():
+    weights = [lt.tensor([1.0, 2.0]), lt.tensor([1.0, 2.0])]
+    calls = []
+
+    def cell(x, h):
+        calls.append(1)
+        return h * weights[len(calls) % 2], h
+
+    return cell
+
+
 class Double(lt.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -498,6 +509,7 @@ REASONS = [
     (lambda x, h: (Double.apply(x + h), h), "it calls Double, a Function with a backward pass of its own"),
     (lambda x, h: (h * lt.tensor([x[0], x[1]]), h), r"it reads the values of a tensor"),
     (counting(), "it does something else at its second step than at its first"),
+    (alternating(), "it does something else at its second step than at its first"),
     (hooked, "it hangs hooks on its tensors"),
 ]
 

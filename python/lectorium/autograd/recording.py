@@ -7,6 +7,7 @@ and what was computed from these alone). What it cannot follow is ``trouble``: t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -50,8 +51,13 @@ class Recorder:
         self.entries: list[Entry] = []
         self.tensors: list[Tensor] = []
         self.captured: list[int] = []
+        # Those of the captured ones that were there before.
+        self.elsewhere: list[Tensor] = []
         self.draws = 0
-        self._places: dict[Any, int] = {}
+        # All that the recording depends on, apart from the tensors.
+        self.marks: list[Any] = []
+        self._varies = False
+        self._places: dict[Any, Slot] = {}
         self._found: dict[int, int] = {}
         self._constants: set[Any] = set()
         # Memory that is seen must not be used again for something else.
@@ -77,10 +83,10 @@ class Recorder:
     def _fail(self, why: str) -> None:
         self.trouble = self.trouble or why
 
-    def _new(self, t: Tensor, place: Any) -> int:
-        self._places[place] = number = len(self.tensors)
+    def _new(self, t: Tensor, place: Any) -> Slot:
+        self._places[place] = slot = Slot(len(self.tensors))
         self.tensors.append(t)
-        return number
+        return slot
 
     def number(self, t: Tensor, user: str) -> int:
         """The number of a tensor; one that is new was found elsewhere."""
@@ -95,11 +101,9 @@ class Recorder:
             self._found[id(t)] = number = len(self.tensors)
             self.tensors.append(t)
             self.captured.append(number)
+            if not fresh:
+                self.elsewhere.append(t)
         return number
-
-    def follows(self, t: Tensor) -> bool:
-        """Whether a tensor was given or computed from what was given."""
-        return t._traced()[0] in self._places
 
     def called(self, op: Op, args: tuple[Any, ...], out: Any) -> None:
         """An operation was called on this thread."""
@@ -108,12 +112,14 @@ class Recorder:
         if op.by_user:
             self._fail(f"it calls {op.name}, a Function with a backward pass of its own")
             return
-        made = (out,) if isinstance(out, Tensor) else tuple(out)
-        drawn = self._drawn(op, args)
-        if drawn is None and not any(self._varies(a) for a in args):
+        made = (out,) if isinstance(out, Tensor) else out
+        self._varies = False
+        recorded = tuple([self._argument(a) for a in args])
+        drawn = self._drawn(op, args) if op.name in RANDOM else None
+        if drawn is None and not self._varies:
             self.constant(*made)
             return
-        recorded = tuple([self._argument(a, op.name) for a in args])
+        recorded = self._captures(recorded, op.name)
         on = is_grad_enabled()
         need = tuple([on and isinstance(a, Tensor) and a.requires_grad for a in args])
         outs: list[int | None] = []
@@ -123,16 +129,20 @@ class Recorder:
                 outs.append(None)
                 continue
             place = t._traced()[0]
-            number = self._places.get(place)
-            if number is None or Slot(number) not in recorded:
+            slot = self._places.get(place)
+            if slot is None or slot not in recorded:
                 only_views = False
-                number = self._new(t, place)
+                slot = self._new(t, place)
             else:
                 # The very memory of an argument: nothing was computed.
                 self._alive.append(t)
-            outs.append(number)
+            outs.append(slot)
         if not only_views:
             self.entries.append(Entry(op, recorded, tuple(outs), need, drawn))
+            if drawn is not None:
+                # Not what identifies this draw: the generator, or seed and place.
+                recorded = recorded[1:] if recorded[0] is default_generator else recorded[:2]
+            self.marks.append((op, recorded, tuple([a.__class__ for a in args]), need, drawn))
 
     def constant(self, *made: Any) -> None:
         """These tensors are the same each time."""
@@ -141,32 +151,46 @@ class Recorder:
                 self._constants.add(t._traced()[0])
                 self._alive.append(t)
 
-    def _varies(self, a: Any) -> bool:
+    def _argument(self, a: Any) -> Any:
+        """An argument as it is recorded: tensors that follow from the given ones as their numbers."""
         if isinstance(a, Tensor):
             place, fresh = a._traced()
-            return place in self._places or (fresh and place not in self._constants)
-        return isinstance(a, (tuple, list)) and any(self._varies(b) for b in a)
-
-    def _argument(self, a: Any, user: str) -> Any:
-        if isinstance(a, Tensor):
-            return Slot(self.number(a, user))
-        if isinstance(a, (tuple, list)):
+            slot = self._places.get(place)
+            if slot is not None:
+                self._varies = True
+                return slot
+            if fresh and place not in self._constants:
+                self._varies = True
+        elif isinstance(a, (tuple, list)):
             items: Any = a
-            return type(items)(self._argument(b, user) for b in items)
+            return tuple([self._argument(b) for b in items])
+        elif a == 0.0 and isinstance(a, float) and math.copysign(1.0, a) < 0:
+            self.marks.append("the next number is -0.0")
         return a
 
-    def _drawn(self, op: Op, args: tuple[Any, ...]) -> int | None:
-        """Where a random operation drew, None for others."""
+    def _captures(self, args: tuple[Any, ...], user: str) -> tuple[Any, ...]:
+        """Recorded arguments with numbers for the tensors that were found elsewhere."""
+        return tuple(
+            [
+                Slot(self.number(a, user))
+                if isinstance(a, Tensor)
+                else self._captures(a, user)
+                if isinstance(a, tuple)
+                else a
+                for a in args
+            ]
+        )
+
+    def _drawn(self, op: Op, args: tuple[Any, ...]) -> int:
+        """Where a random operation drew."""
         if op.name == "dropout" and len(args) == 4:
             seed, at = args[2], args[3]
             offset = at - self._start
             other = seed != default_generator._seed() or offset < 0
         elif args and args[0] is default_generator:
             offset, other = self._offset - self._start, False
-        elif op.name in RANDOM:
-            offset, other = 0, True
         else:
-            return None
+            offset, other = 0, True
         if other:
             self._fail(f"{op.name} draws from another generator than the default one")
         self._offset = default_generator._state()[1]

@@ -187,29 +187,9 @@ class _Step:
     def key(self, given: Sequence[Tensor]) -> Any:
         """All that a program depends on."""
         r = self.recorder
-        tensors = [(t.shape, t.dtype) for t in (*given, *[r.tensors[n] for n in r.captured])]
-        asks = [r.tensors[n].requires_grad for n in r.captured]
-        entries = [
-            (e.op, _fixed(_without_offset(e)), e.outs, e.need, e.offset) for e in r.entries
-        ]
+        tensors = [(t.shape, t.dtype, t.requires_grad) for t in (*given, *[r.tensors[n] for n in r.captured])]
         flags = [t.requires_grad for t in (*self.outputs, *self.new)]
-        return _fixed((tensors, asks, r.captured, entries, self.results, flags, r.draws))
-
-
-def _without_offset(e: Entry) -> tuple[Any, ...]:
-    return e.args if e.offset is None or e.op.name != "dropout" else e.args[:2]
-
-
-def _fixed(value: Any) -> Any:
-    """A value that can be looked up: numbers keep their types."""
-    if isinstance(value, (tuple, list)):
-        items: Any = value
-        return tuple([_fixed(v) for v in items])
-    if isinstance(value, _core.BasicIndex):
-        return _fixed(value.cuts())
-    if isinstance(value, float):
-        return float, repr(value)
-    return (type(value), value) if isinstance(value, (bool, int)) else value
+        return tuple(tensors), tuple(r.marks), tuple(r.captured), tuple(self.results), tuple(flags), r.draws
 
 
 class _Made:
@@ -263,9 +243,36 @@ def _lookup(
     state_tree: Any,
     before: list[int],
 ) -> _Made | str:
+    first_states = tuple([s.requires_grad for s in states])
+    # Another function is held against its own steps, even if it looks the same on the first one.
+    key = (step.key(given), first_states, is_grad_enabled(), _code(cell))
+    try:
+        have = _programs.get(key)
+    except TypeError:
+        return "an operation has an argument that cannot be recorded"
+    if have is not None:
+        _programs.move_to_end(key)
+        return have
+    inputs, numbers = list(range(len(xs))), list(range(len(xs), len(given)))
+    wants = _wants(step, xs, states, inputs, numbers)
+    have = _make(cell, step, wants, inputs, numbers, given, xs, tree, state_tree, before)
+    _programs[key] = have
+    if len(_programs) > _KEPT:
+        _programs.popitem(last=False)
+    return have
+
+
+def _code(cell: Any) -> Any:
+    """What stays of a function that is made anew for each call."""
+    cell = getattr(cell, "func", cell)
+    return getattr(cell, "__code__", None) or type(cell)
+
+
+def _wants(
+    step: _Step, xs: list[Tensor], states: list[Tensor], inputs: list[int], numbers: list[int]
+) -> dict[int, bool]:
+    """Which of the recorded tensors carry gradients."""
     r = step.recorder
-    inputs = list(range(len(xs)))
-    numbers = list(range(len(xs), len(given)))
     grads = is_grad_enabled()
     wants = {n: grads and x.requires_grad for n, x in zip(inputs, xs, strict=True)}
     wants |= {n: grads and r.tensors[n].requires_grad for n in r.captured}
@@ -277,21 +284,8 @@ def _lookup(
         new = [now.get(n, False) and t.requires_grad for n, t in zip(step.results[len(step.outputs) :], step.new, strict=True)]
         grown = [a or b for a, b in zip(state_wants, new, strict=True)]
         if grown == state_wants:
-            break
+            return now
         state_wants = grown
-    key = (step.key(given), tuple(sorted(now.items())))
-    try:
-        have = _programs.get(key)
-    except TypeError:
-        return "an operation has an argument that cannot be recorded"
-    if have is None:
-        have = _make(cell, step, now, inputs, numbers, given, xs, tree, state_tree, before)
-        _programs[key] = have
-        if len(_programs) > _KEPT:
-            _programs.popitem(last=False)
-    else:
-        _programs.move_to_end(key)
-    return have
 
 
 def _make(
@@ -344,7 +338,9 @@ def _check(
     second = _Step(cell, parts, tree, states, state_tree)
     if second.why is not None:
         return second.why
-    if second.key((*parts, *states)) != step.key(given) or second.out_tree != step.out_tree:
+    mine, other = step.recorder.elsewhere, second.recorder.elsewhere
+    changed = len(mine) != len(other) or any(a is not b for a, b in zip(mine, other, strict=True))
+    if changed or second.key((*parts, *states)) != step.key(given) or second.out_tree != step.out_tree:
         return "it does something else at its second step than at its first"
     captured = [step.recorder.tensors[n].detach() for n in step.recorder.captured]
     both = [_core.narrow(x, 0, 0, 2) for x in xs]

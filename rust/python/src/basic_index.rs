@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PySlice, PyTuple};
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Step {
     Select(usize, usize),
     Slice(usize, usize, usize, isize),
@@ -16,7 +16,8 @@ enum Step {
 }
 
 /// The basic part of an index expression, ready to be applied to any tensor of the same shape.
-#[pyclass(frozen, name = "BasicIndex", module = "lectorium._core")]
+#[pyclass(frozen, eq, hash, name = "BasicIndex", module = "lectorium._core")]
+#[derive(PartialEq, Eq, Hash)]
 pub struct BasicIndex {
     steps: Vec<Step>,
     /// What the steps were checked against.

@@ -3,8 +3,8 @@
     alexnet = torch_models.load("alexnet")  # python/lectorium/models/alexnet.py on PyTorch
     net = alexnet.AlexNet()  # a torch.nn.Module
 
-The model files use only what both libraries have under one name, so tests and benchmarks compare the same
-code.
+The model files use only what both libraries have under one name, and the few things that `torch_sequences`
+adds to PyTorch, so tests and benchmarks compare the same code.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import ast
 import sys
 import types
 from pathlib import Path
+
+import torch_sequences
 
 MODELS = Path(__file__).resolve().parents[1] / "python" / "lectorium" / "models"
 
@@ -49,5 +51,7 @@ def load(name: str) -> types.ModuleType:
         module = types.ModuleType(full)
         module.__file__ = str(path)
         exec(compile(tree, str(path), "exec"), module.__dict__)
+        if "nn" in module.__dict__:
+            module.__dict__["nn"] = torch_sequences.nn
         sys.modules[full] = module
     return sys.modules[full]

@@ -104,3 +104,61 @@ def test_those_gradients_are_also_the_slopes_that_are_measured() -> None:
 
     assert lt.autograd.gradcheck(error, (w1, w2, x))
     assert lt.autograd.gradgradcheck(error, (w1, w2, x))
+
+
+def _plain_rnn(scale: float, steps: int = 30, hidden: int = 8) -> tuple[nn.RNN, lt.Tensor]:
+    """A tanh layer at rest whose recurrent matrix is `scale` times a rotation: all singular values are `scale`."""
+    layer = nn.RNN(2, hidden, bias=False)
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(hidden, hidden)))
+    layer.load_state_dict(
+        {
+            "weight_ih_l0": lt.zeros(hidden, 2),
+            "weight_hh_l0": lt.from_numpy((scale * rotation).astype(np.float32)),
+        }
+    )
+    return layer, lt.zeros(steps, 1, 2)
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.25])
+def test_gradients_vanish_below_singular_values_of_1_and_explode_above(scale: float) -> None:
+    """At rest tanh' is 1: the gradient's norm changes by the singular value at each step back."""
+    layer, input = _plain_rnn(scale)
+    norms = lt.plot.gradient_norms(layer, input, lambda h: h[-1].sum())
+    np.testing.assert_allclose(norms, norms[-1] * scale ** np.arange(29, -1, -1), rtol=1e-4)
+
+
+def test_gradients_of_a_tanh_layer_vanish_at_least_as_fast_as_its_singular_values_say() -> None:
+    layer, _ = _plain_rnn(0.8)
+    nn.init.normal_(layer.weight_ih_l0)
+    norms = lt.plot.gradient_norms(layer, lt.randn(30, 1, 2), lambda h: h[-1].sum())
+    assert (norms[:-1] <= 0.8 * norms[1:] * 1.0001).all()
+
+
+def test_the_gradient_of_a_loss_at_every_step_adds_up_what_comes_later() -> None:
+    layer, input = _plain_rnn(0.5, steps=3, hidden=1)
+    layer.load_state_dict({"weight_ih_l0": lt.zeros(1, 2), "weight_hh_l0": lt.tensor([[0.5]])})
+    norms = lt.plot.gradient_norms(layer, input, lambda h: h.sum())
+    np.testing.assert_allclose(norms, [1 + 0.5 + 0.25, 1 + 0.5, 1])
+
+
+def test_an_open_lstm_cell_lets_gradients_through() -> None:
+    """With a forget gate near 1 the cell is a sum, the constant error carousel."""
+    plain, input = _plain_rnn(0.8, steps=60)
+    lstm = nn.LSTM(2, 8)
+    for parameter in lstm.parameters():
+        nn.init.zeros_(parameter)
+    for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0):
+        bias.data[8:16] = 5.0
+    ours, theirs = (lt.plot.gradient_norms(layer, input, lambda h: h[-1].sum()) for layer in (lstm, plain))
+    assert ours[0] / ours[-2] > 0.99
+    assert theirs[0] / theirs[-2] < 1e-5
+
+
+def test_gradient_norms_refuse_what_has_no_order_in_time() -> None:
+    layer, input = _plain_rnn(1.0)
+    with pytest.raises(ValueError, match="gradient_norms: expected a layer in one direction"):
+        lt.plot.gradient_norms(nn.RNN(2, 3, bidirectional=True), input, lambda h: h.sum())
+    with pytest.raises(ValueError, match=r"gradient_norms: expected input \[T, N, I\].* got \(30, 2\)"):
+        lt.plot.gradient_norms(layer, input[:, 0], lambda h: h.sum())
+    with pytest.raises(ValueError, match=r"gradient_norms: loss must give one number, got \(1, 8\)"):
+        lt.plot.gradient_norms(layer, input, lambda h: h[-1])

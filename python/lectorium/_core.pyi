@@ -23,6 +23,7 @@ _DType: TypeAlias = dtype | type[_float | _int | _bool]
 _Gradients: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 __version__: str
+fused: _bool
 
 class ShapeError(ValueError, RuntimeError):
     """Shapes that do not fit together; a ValueError and a RuntimeError."""
@@ -92,6 +93,43 @@ class Node:
 @final
 class BasicIndex:
     """The basic part of an index expression, for any tensor of the same shape."""
+    def cuts(self) -> list[list[_int]]: ...
+
+@final
+class Program:
+    """A scheduled recording of a step."""
+    def __new__(
+        cls,
+        metas: Sequence[tuple[Sequence[_int], _DTypeValue]],
+        inputs: Sequence[_int],
+        states: Sequence[_int],
+        captured: Sequence[_int],
+        forward: Sequence[Any],
+        outputs: Sequence[_int],
+        next: Sequence[_int],
+        backward: Sequence[Any],
+        ends: Any,
+        draws: _int,
+    ) -> Program: ...
+    @property
+    def draws(self) -> _int: ...
+    def census(self) -> list[list[_int]]: ...
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor],
+        captured: Sequence[Tensor],
+        steps: _int,
+        dice: tuple[_int, _int],
+        keep: _bool,
+    ) -> tuple[list[Tensor], list[Tensor], Run | None]: ...
+    def backward(
+        self, saved: Run, outputs: Sequence[Tensor | None], states: Sequence[Tensor | None]
+    ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]: ...
+
+@final
+class Run:
+    """What a run keeps for its derivative."""
 
 @final
 class ConvSpec:
@@ -211,6 +249,7 @@ class Tensor:
     def _set_data(self, other: Tensor) -> None: ...
     def _own(self) -> Tensor: ...
     def _at(self, index: _int) -> Any: ...
+    def _traced(self) -> tuple[tuple[Any, ...], _bool]: ...
 
     # Gradients.
 
@@ -756,6 +795,10 @@ def next_id() -> _int: ...
 def edge(t: Tensor) -> tuple[Node | Tensor, _int]: ...
 def record(op: Op, args: tuple[Any, ...], out: Any, saved: tuple[Any, ...]) -> Node: ...
 def note(op: Op, args: tuple[Any, ...], out: Any, saved: tuple[Any, ...]) -> None: ...
+def seen(op: Op, args: tuple[Any, ...], out: Any) -> None: ...
+def reads(t: Tensor, name: str) -> None: ...
+def set_recorder(recorder: Any) -> Any: ...
+def in_place_changes() -> _int: ...
 def bare_node(
     op: Op, parents: Sequence[tuple[Node | Tensor, _int] | None], saved: tuple[Any, ...]
 ) -> Node: ...
@@ -999,6 +1042,27 @@ def batch_norm_grad(
     need: Sequence[_bool],
     relu: _bool = False,
 ) -> _Gradients: ...
+def recurrent(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+    save: _bool,
+) -> tuple[Tensor | None, ...]: ...
+def recurrent_grad(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+    y: Tensor,
+    saved: Tensor | None,
+    g: Sequence[Tensor | None],
+    need: Sequence[_bool],
+) -> tuple[Tensor | None, ...]: ...
 def layer_norm(
     x: Tensor, axes: _int, weight: Tensor | None, bias: Tensor | None, eps: _float
 ) -> tuple[Tensor, Tensor, Tensor]: ...
@@ -1039,12 +1103,64 @@ def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: _in
 def nll_loss_grad(
     g: Tensor, meta: Meta, target: Tensor, weight: Tensor | None, ignore_index: _int, reduce: str
 ) -> Tensor: ...
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, input_lengths: list[_int], target_lengths: list[_int], blank: _int
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def ctc_loss_grad(
+    g: Tensor,
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: list[_int],
+    target_lengths: list[_int],
+    blank: _int,
+    zero_infinity: _bool,
+    alpha: Tensor,
+    shifts: Tensor,
+) -> Tensor: ...
+def ctc_greedy_decode(
+    log_probs: Tensor, input_lengths: list[_int], blank: _int
+) -> list[tuple[list[_int], _float]]: ...
+def ctc_beam_decode(
+    log_probs: Tensor, input_lengths: list[_int], beam_width: _int, blank: _int, top_paths: _int
+) -> list[list[tuple[list[_int], _float]]]: ...
+def crf_log_likelihood(
+    emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, tags: Tensor, lengths: list[_int]
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def crf_log_likelihood_grad(
+    g: Tensor,
+    emissions: Tensor,
+    start: Tensor,
+    end: Tensor,
+    transitions: Tensor,
+    tags: Tensor,
+    lengths: list[_int],
+    alpha: Tensor,
+    shifts: Tensor,
+) -> list[Tensor]: ...
+def crf_decode(
+    emissions: Tensor, start: Tensor, end: Tensor, transitions: Tensor, lengths: list[_int]
+) -> list[tuple[list[_int], _float]]: ...
+def additive_attention(
+    query: Tensor, keys: Tensor, direction: Tensor, values: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def additive_attention_grad(
+    context_grad: Tensor | None,
+    weights_grad: Tensor | None,
+    query: Tensor,
+    keys: Tensor,
+    direction: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    weights: Tensor,
+    bent: Tensor,
+    wants_values: _bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]: ...
 
 # Products, convolution, pooling.
 
 def matmul(x: Tensor, y: Tensor) -> Tensor: ...
-def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor: ...
-def conv2d(x: Tensor, w: Tensor, b: Tensor | None, spec: ConvSpec) -> Tensor: ...
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None, relu: _bool = False) -> Tensor: ...
+def conv2d(x: Tensor, w: Tensor, b: Tensor | None, spec: ConvSpec, relu: _bool = False) -> Tensor: ...
 def conv2d_input_grad(g: Tensor, w: Tensor, size: Sequence[_int], spec: ConvSpec) -> Tensor: ...
 def conv2d_weight_grad(g: Tensor, x: Tensor, size: Sequence[_int], spec: ConvSpec) -> Tensor: ...
 def max_pool2d(x: Tensor, spec: PoolSpec) -> tuple[Tensor, Tensor]: ...

@@ -105,6 +105,7 @@ for a, b in [
     case("matmul", o.matmul, a, b)
 case("linear", o.linear, (2, 3, 4), (5, 4), (5,))
 case("linear", lambda x, w: o.linear(x, w, None), (4,), (5, 4))
+case("linear_relu", lambda x, w, b: o.linear_relu(x, w, b) ** 2, (2, 3, 4), (5, 4), (5,))
 case("einsum", lambda a, b: lt.einsum("bij,bjk->bik", a, b), (2, 3, 4), (2, 4, 2))
 case("einsum", lambda a: lt.einsum("ii->i", a), (3, 3))
 
@@ -150,6 +151,7 @@ case("dropout", lambda x: o.dropout(x, 0.5, 1, 2) ** 2, M)
 
 CONV = o.ConvSpec([2, 1], [1, 1], [1, 1], 2)
 case("conv2d", lambda x, w, b: o.conv2d(x, w, b, CONV), (2, 4, 4, 4), (4, 2, 3, 3), (4,))
+case("conv2d_relu", lambda x, w, b: o.conv2d_relu(x, w, b, CONV) ** 2, (2, 4, 4, 4), (4, 2, 3, 3), (4,))
 POOL = o.PoolSpec([2, 2], [2, 2], [0, 0], [1, 1], False)
 case("max_pool2d", lambda x: o.max_pool2d(x, POOL)[0] ** 2, (1, 2, 4, 4))
 case("avg_pool2d", lambda x: o.avg_pool2d(x, POOL, True, None) ** 2, (1, 2, 4, 4))

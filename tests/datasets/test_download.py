@@ -1,5 +1,6 @@
 """Downloads against a server on this machine that breaks off, lies, or cannot resume."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
@@ -219,3 +220,23 @@ def test_a_second_download_of_the_same_file_does_not_touch_the_first_ones_part(
         assert part.read_bytes() == b"somebody else's"
         process.communicate(b"\n")
     assert sorted(os.listdir(tmp_path)) == ["data.bin", "data.bin.part"]
+
+
+def test_the_digest_may_be_of_what_is_in_the_file(server: Server, tmp_path: Path) -> None:
+    def content(path: Path) -> list[bytes]:
+        if path.read_bytes()[:1] == b"x":
+            raise ValueError("not an archive")
+        return [path.read_bytes()[:1], path.read_bytes()[1:1000]]
+
+    digest = "sha256:" + hashlib.sha256(CONTENT[:1000]).hexdigest()
+    good, wrong, both = (
+        dataclasses.replace(remote(server, *names, digest=digest), content=content)
+        for names in (["good"], ["wrong"], ["wrong", "good"])
+    )
+    assert download.fetch(both, tmp_path).read_bytes() == CONTENT
+    asked = len(server.ranges)
+    assert download.fetch(good, tmp_path).is_file()
+    assert len(server.ranges) == asked
+    (tmp_path / "data.bin").unlink()
+    with pytest.raises(DownloadError, match=r"wrong content: .*, got damaged \(not an archive\)"):
+        download.fetch(wrong, tmp_path)

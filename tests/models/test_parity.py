@@ -56,6 +56,11 @@ CASES: dict[str, tuple[str, Make, tuple[int, ...]]] = {
     "LeNet5": ("lenet5", lambda m: m.LeNet5(), (4, 1, 28, 28)),
     "CifarNet": ("cifarnet", lambda m: m.CifarNet(), (4, 3, 32, 32)),
     "MLP": ("mlp", lambda m: m.MLP(), (4, 784)),
+    "HelloRNN": ("hello_rnn", lambda m: m.HelloRNN(), (2, 5, 4)),
+    "CharRNN": ("char_rnn", lambda m: m.CharRNN(256, 16, dropout=0.0), (2, 9)),
+    "CharRNN of GRUs": ("char_rnn", lambda m: m.CharRNN(256, 16, cell="gru", dropout=0.0), (2, 9)),
+    "Seq2Seq": ("seq2seq", lambda m: m.Seq2Seq(256, 16), (2, 7)),
+    "AddingNets": ("adding_nets", lambda m: m.AddingNets(hidden=8), (3, 12, 2)),
 }
 EVERY = pytest.mark.parametrize("name", CASES)
 
@@ -103,14 +108,19 @@ def twins(name: str, dtype: str, soft: bool = False) -> tuple[Any, Any]:
 
 
 def draw(name: str, dtype: str) -> np.ndarray:
-    """A batch: integers for WaveNet, values from 0 to 1 for the others."""
+    """A batch: integers for models that begin with an embedding, values from 0 to 1 for the others."""
     shape = CASES[name][2]
-    return sample(shape, "int64", 0, 255) if name == "WaveNet" else sample(shape, dtype, 0.0, 1.0)
+    integers = name == "WaveNet" or name.startswith(("CharRNN", "Seq2Seq"))
+    return sample(shape, "int64", 0, 255) if integers else sample(shape, dtype, 0.0, 1.0)
 
 
 def outputs(lib: Any, model: Any, x: np.ndarray) -> list[Any]:
-    result = model(lib.from_numpy(x))
-    return list(result) if isinstance(result, tuple) else [result]
+    return flat(model(lib.from_numpy(x)))
+
+
+def flat(result: Any) -> list[Any]:
+    """The tensors of a result; recurrent models return their final states too."""
+    return [part for each in result for part in flat(each)] if isinstance(result, tuple) else [result]
 
 
 def gradients(lib: Any, model: Any, results: list[Any]) -> Named:

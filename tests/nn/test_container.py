@@ -10,7 +10,7 @@ import pytest
 
 import lectorium as lt
 from helpers import require_torch, sample, to_numpy
-from lectorium import nn
+from lectorium import _core, nn
 
 
 def test_sequential_runs_in_order_and_is_a_list() -> None:
@@ -184,6 +184,71 @@ def test_joined_or_not_batch_norm_and_relu_are_pytorchs(
             values = [to_numpy(f[name]) for f in found]
             np.testing.assert_allclose(values[0], values[1], rtol=1e-5, atol=1e-5, err_msg=name)
             np.testing.assert_allclose(values[0], values[2], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+LAYERS = [
+    ("Linear", (5, 4), (3, 5)),
+    ("Linear", (70, 33), (40, 70)),
+    ("Linear", (5, 4, False), (2, 3, 5)),
+    ("Conv2d", (1, 6, 5), (2, 1, 9, 8)),
+    ("Conv2d", (3, 32, 3, 2, 1), (2, 3, 11, 9)),
+    ("Conv2d", (40, 48, 3, 1, 1), (2, 40, 8, 8)),
+    ("Conv2d", (8, 8, 3, 1, 1, 1, 8), (2, 8, 5, 6)),
+    ("Conv2d", (20, 17, 1), (2, 20, 5, 5)),
+    ("Conv2d", (4, 4, 3, 1, "same", 1, 2, True, "reflect"), (4, 6, 6)),
+]
+
+
+@pytest.mark.parametrize("bad", [None, np.nan, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("kind", "arguments", "shape"), LAYERS, ids=str)
+def test_joined_or_not_a_layer_and_relu_have_the_same_values_and_gradients(
+    kind: str,
+    arguments: tuple[Any, ...],
+    shape: tuple[int, ...],
+    dtype: str,
+    bad: float | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes, relu = [], _core.relu
+    monkeypatch.setattr(_core, "relu", lambda x: passes.append(x) or relu(x))
+    joined = nn.Sequential(getattr(nn, kind)(*arguments), nn.ReLU(inplace=True)).to(getattr(lt, dtype))
+    apart = nn.Sequential(getattr(nn, kind)(*arguments), nn.ReLU()).to(getattr(lt, dtype))
+    apart.load_state_dict(joined.state_dict())
+    apart[1].register_forward_hook(lambda module, args, output: None)
+    x = sample(shape, dtype, -2.0, 2.0)
+    if bad is not None:
+        x[(0,) * len(shape)] = bad
+    found = []
+    for net in (joined, apart):
+        input = lt.from_numpy(x.copy()).requires_grad_()
+        y = net(input)
+        (first,) = lt.autograd.grad((y * y).sum(), [input], create_graph=True)
+        (first * first).sum().backward()
+        found.append([y.detach(), first.detach(), input.grad, *(p.grad for p in net.parameters())])
+        with lt.no_grad():
+            found[-1].append(net(input))
+        assert len(passes) == (2 if net is apart else 0)
+    for a, b in zip(*found, strict=True):
+        # Adding no bias turns a zero's sign at most.
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+
+
+def test_a_subclass_and_a_changed_result_keep_layer_and_relu_apart_or_are_errors() -> None:
+    class Negative(nn.Linear):
+        def forward(self, input: lt.Tensor) -> lt.Tensor:
+            return super().forward(input).abs() * -1.0
+
+    assert nn.Sequential(Negative(3, 4), nn.ReLU())(lt.randn(5, 3)).abs().max().item() == 0.0
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    y = net(lt.randn(5, 3))
+    y.mul_(2.0)
+    with pytest.raises(RuntimeError, match="a tensor that relu needs for its gradient was changed"):
+        y.sum().backward()
+    with pytest.raises(ValueError, match=r"linear \(in 0\): input \[5, 2\] does not fit weight \[4, 3\]"):
+        net(lt.zeros(5, 2))
+    with pytest.raises(ValueError, match=r"conv2d \(in 0\): .*channels"):
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())(lt.zeros(1, 2, 5, 5))
 
 
 def test_a_bias_may_change_between_the_passes_of_batch_norm_and_relu() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..recipes import SUMMARIES
 from ..recipes.layers import Layer
+from ..recipes.options import Option, flag
 from ..recipes.training import Batch
 
 PLAIN_EVERY = 5.0  # seconds between lines where nothing can move
@@ -197,6 +198,13 @@ def show_layers(title: str, rows: Sequence[Layer]) -> None:
         counts = (f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds))
         table.add_row(row.name, "x".join(str(side) for side in row.output), *counts)
     Console(highlight=False).print(table)
+
+
+def show_options(options: Mapping[str, Option]) -> None:
+    """The options that a recipe alone has."""
+    for name, option in options.items():
+        choices = f" ({', '.join(option.choices)})" if option.choices else ""
+        print(f"  {flag(name)}  {option.help}{choices} [default: {option.default}]")
 
 
 def show_reading(classes: Sequence[str], chances: NDArray[np.float64]) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,9 @@ Progress = Callable[[int, int | None], None]
 class Remote:
     """A file on the net: its `name`, where to get it, and its `digest`, "sha256:..." or "md5:...".
 
+    `content`: gives the bytes that the digest is of, where it is not of the file itself: of an archive that
+    its host packs anew now and then, for instance. It may raise ValueError for a file that is damaged.
+
     >>> Remote("a.gz", ("https://example.org/a.gz",), "md5:0cc175b9c0f1b6a831c399e269772661").name
     'a.gz'
     """
@@ -31,6 +34,20 @@ class Remote:
     name: str
     urls: tuple[str, ...]
     digest: str
+    content: Callable[[Path], Iterable[bytes]] | None = None
+
+    def found(self, path: Path) -> str:
+        """Return the digest of what has arrived in `path`."""
+        kind = self.digest.partition(":")[0]
+        if self.content is None:
+            return f"{kind}:{file_digest(path, kind)}"
+        state = hashlib.new(kind, usedforsecurity=False)
+        try:
+            for piece in self.content(path):
+                state.update(piece)
+        except ValueError as error:
+            return f"damaged ({error})"
+        return f"{kind}:{state.hexdigest()}"
 
 
 class _Broken(Exception):
@@ -69,8 +86,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
     'a'
     """
     target = folder / remote.name
-    kind, expected = remote.digest.split(":")
-    if target.is_file() and file_digest(target, kind) == expected:
+    if target.is_file() and remote.found(target) == remote.digest:
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +94,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
             troubles: list[str] = []
             for url in remote.urls:
                 try:
-                    _from_mirror(url, part, kind, expected, progress)
+                    _from_mirror(url, part, remote, progress)
                 except _Broken as trouble:
                     troubles.append(f"  {url}: {trouble}")
                     continue
@@ -101,7 +117,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
     )
 
 
-def _from_mirror(url: str, part: Path, kind: str, expected: str, progress: Progress) -> None:
+def _from_mirror(url: str, part: Path, remote: Remote, progress: Progress) -> None:
     trouble = _Broken("not tried")
     for _ in range(_ATTEMPTS):
         resumed = part.stat().st_size
@@ -112,15 +128,19 @@ def _from_mirror(url: str, part: Path, kind: str, expected: str, progress: Progr
             if part.stat().st_size == resumed:
                 raise  # nothing came: trying again at once would not help
             continue
-        found = file_digest(part, kind)
-        if found == expected:
+        found = remote.found(part)
+        if found == remote.digest:
             return
         # A resumed file may be two versions glued together, so a fresh start is worth one more attempt.
         os.truncate(part, 0)
-        trouble = _Broken(f"wrong content: expected {kind} {expected}, got {found}")
+        trouble = _Broken(f"wrong content: expected {_words(remote.digest)}, got {_words(found)}")
         if resumed == 0:
             raise trouble
     raise trouble
+
+
+def _words(digest: str) -> str:
+    return digest.replace(":", " ", 1) if digest.startswith(("md5:", "sha256:")) else digest
 
 
 def _transfer(url: str, part: Path, progress: Progress) -> None:

@@ -33,9 +33,12 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
+from .attention import AdditiveAttention, MultiplicativeAttention, ScaledDotProductAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d
+from .bidirectional import Bidirectional
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .crf import CRF
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .flatten import Flatten, Unflatten
@@ -44,6 +47,7 @@ from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HuberLoss,
     KLDivLoss,
@@ -63,7 +67,16 @@ from .loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from .lstm_variants import (
+    ConcatLSTM,
+    ConcatLSTMCell,
+    LayerNormLSTM,
+    LayerNormLSTMCell,
+    PeepholeLSTM,
+    PeepholeLSTMCell,
+)
 from .module import Module
+from .mut import MUT1, MUT2, MUT3, MUT1Cell, MUT2Cell, MUT3Cell
 from .normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from .padding import (
     CircularPad1d,
@@ -98,7 +111,12 @@ from .pooling import (
     MaxUnpool1d,
     MaxUnpool2d,
 )
+from .recurrent import GRU, LSTM, RNN
+from .recurrent_cells import GRUCell, LSTMCell, RNNCell
+from .recursive import ChildSumTreeLSTM, RecursiveNN, TreeLSTM
+from .rnn_variants import ResidualRNN, ResidualRNNCell, SkipRNN, SkipRNNCell
 from .sparse import Embedding
+from .trees import TreeBatch
 from .vision import (
     ChannelShuffle,
     Fold,
@@ -112,14 +130,22 @@ from .vision import (
 
 __all__ = [
     "CELU",
+    "CRF",
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "MUT1",
+    "MUT2",
+    "MUT3",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
@@ -128,12 +154,17 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bidirectional",
     "Bilinear",
     "Buffer",
+    "CTCLoss",
     "ChannelShuffle",
+    "ChildSumTreeLSTM",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
+    "ConcatLSTM",
+    "ConcatLSTMCell",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
@@ -152,6 +183,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -167,13 +199,19 @@ __all__ = [
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
+    "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTM",
+    "LayerNormLSTMCell",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -185,28 +223,38 @@ __all__ = [
     "ModuleList",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiplicativeAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PeepholeLSTM",
+    "PeepholeLSTMCell",
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
+    "RecursiveNN",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "ResidualRNN",
+    "ResidualRNNCell",
+    "ScaledDotProductAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SkipRNN",
+    "SkipRNNCell",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
@@ -218,6 +266,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TreeBatch",
+    "TreeLSTM",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

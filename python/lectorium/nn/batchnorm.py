@@ -97,9 +97,9 @@ class _BatchNorm(_NormBase):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._run(F.batch_norm, input)
+        return self._run_as(F.batch_norm, input)
 
-    def _run(self, function: Callable[..., Tensor], input: Tensor) -> Tensor:
+    def _run_as(self, function: Callable[..., Tensor], input: Tensor) -> Tensor:
         self._check_input(input)
         factor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:

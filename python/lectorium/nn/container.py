@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from itertools import islice, zip_longest
 from typing import Any, cast, overload
 
 from . import functional as F
 from ._where import say_where
 from .activation import ReLU
 from .batchnorm import BatchNorm1d, BatchNorm2d
+from .conv import Conv2d
+from .linear import Linear
 from .module import Module
 
 
@@ -79,10 +80,16 @@ class _List(Module):
         return module
 
 
-_NORMS = (BatchNorm1d, BatchNorm2d)
+# Modules that compute a ReLU behind them while they write their results, and the function that does.
+_WITH_RELU: dict[type[Module], Any] = {
+    BatchNorm1d: F.batch_norm_relu,
+    BatchNorm2d: F.batch_norm_relu,
+    Conv2d: F.conv2d_relu,
+    Linear: F.linear_relu,
+}
 # As this library defines them: somebody may put others in their place, to count or to trace.
 _CALL = Module.__call__
-_FORWARD: dict[type[Module], Any] = {kind: kind.forward for kind in (*_NORMS, ReLU)}
+_FORWARD: dict[type[Module], Any] = {kind: kind.forward for kind in (*_WITH_RELU, ReLU)}
 
 
 def _plain(module: Module) -> bool:
@@ -92,12 +99,12 @@ def _plain(module: Module) -> bool:
     return ours and not module._hooked and "forward" not in module.__dict__
 
 
-def _with_relu(norm: Any, input: Any) -> Any:
-    """A batch normalisation and the ReLU behind it, in one pass over memory."""
+def _with_relu(module: Any, input: Any) -> Any:
+    """A module and the ReLU behind it, without a pass over memory for the ReLU."""
     try:
-        return norm._run(F.batch_norm_relu, input)
+        return module._run_as(_WITH_RELU[type(module)], input)
     except Exception as error:
-        say_where(error, norm)
+        say_where(error, module)
         raise
 
 
@@ -120,16 +127,13 @@ class Sequential(_List):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        modules = self._modules.values()
-        if not any(type(m) in _NORMS for m in modules):
-            for module in modules:
-                input = module(input)
-            return input
-        steps = iter(zip_longest(modules, islice(modules, 1, None)))
-        for module, after in steps:
-            if type(after) is ReLU and type(module) in _NORMS and _plain(module) and _plain(after):
-                input = _with_relu(module, input)
-                next(steps)
+        modules = list(self._modules.values())
+        joined = False  # whether the step before has computed this ReLU
+        for module, after in zip(modules, [*modules[1:], None], strict=True):
+            if joined:
+                joined = False
+            elif type(after) is ReLU and type(module) in _WITH_RELU and _plain(module) and _plain(after):
+                input, joined = _with_relu(module, input), True
             else:
                 input = module(input)
         return input

@@ -109,10 +109,10 @@ class _Conv(Module):
             text += f", padding_mode={self.padding_mode}"
         return text
 
-    def _convolve(self, input: Tensor, function: Any, layout: str) -> Tensor:
+    def _convolve(self, input: Tensor, function: Any, name: str, layout: str) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            x, alone = batched(function.__name__, input, self._axes + 2, layout)
+            x, alone = batched(name, input, self._axes + 2, layout)
             out = self._run(function, F.pad(x, self._border(), mode=self.padding_mode), 0)
             return ops.squeeze(out, (0,)) if alone else out
         return self._run(function, input, padding)
@@ -164,7 +164,7 @@ class Conv1d(_Conv):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._convolve(input, F.conv1d, "C, L")
+        return self._convolve(input, F.conv1d, "conv1d", "C, L")
 
 
 class Conv2d(_Conv):
@@ -209,7 +209,10 @@ class Conv2d(_Conv):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._convolve(input, F.conv2d, "C, H, W")
+        return self._run_as(F.conv2d, input)
+
+    def _run_as(self, function: Any, input: Tensor) -> Tensor:
+        return self._convolve(input, function, "conv2d", "C, H, W")
 
 
 class _ConvTranspose(_Conv):

@@ -59,8 +59,11 @@ class Linear(Module):
         reset_affine(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        return self._run_as(F.linear, input)
+
+    def _run_as(self, function: Any, input: Tensor) -> Tensor:
         members = self._parameters
-        return F.linear(input, members["weight"], members["bias"])  # pyright: ignore[reportArgumentType]
+        return function(input, members["weight"], members["bias"])
 
     def extra_repr(self) -> str:
         return (

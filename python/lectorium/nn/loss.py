@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._core import Tensor
 from . import functional as F
 from .functional._reduction import legacy
+from .functional.ctc import Lengths
 from .module import Module
 
 
@@ -213,3 +214,29 @@ class GaussianNLLLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
         return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
+
+
+class CTCLoss(Module):
+    """Connectionist temporal classification; see ``functional.ctc_loss``.
+
+    Example:
+        >>> loss = lt.nn.CTCLoss()
+        >>> x = lt.randn(50, 16, 20, requires_grad=True)
+        >>> targets, lengths = lt.randint(1, 20, (16, 30)), lt.randint(10, 30, (16,))
+        >>> loss(x.log_softmax(2), targets, (50,) * 16, lengths).backward()
+        >>> x.grad.shape
+        (50, 16, 20)
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__()
+        self.blank = blank
+        self.reduction = reduction
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Lengths, target_lengths: Lengths
+    ) -> Tensor:
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _core
+from .._core import Tensor, note
 from ..autograd.tape import One, op
 from .elementwise import _wants
+from .unary import computed_relu
 
 
 @op
@@ -33,10 +36,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return dx, need[1] and k.sum_to(k.matmul(k.transpose(x, -1, -2), g), my)
 
 
+def _kept(k: Any, x: Any, w: Any) -> tuple[Any, ...]:
+    return x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w)
+
+
 @op
 def linear(k: Any, x: Any, w: Any, b: Any = None) -> One:
     """``x wᵀ + b`` over the last axis of ``x``."""
-    return k.linear(x, w, b), (x if _wants(w) else None, w if _wants(x) else None, k.meta(x), k.meta(w))
+    return k.linear(x, w, b), _kept(k, x, w)
 
 
 @linear.vjp
@@ -49,3 +56,10 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     dx = need[0] and k.reshape(k.matmul(flat, w), list(mx.shape))
     dw = need[1] and k.matmul(k.transpose(flat, 0, 1), k.reshape(x, [rows, mx.shape[-1]]))
     return dx, dw, len(need) > 2 and need[2] and k.sum(flat, (0,))
+
+
+def linear_relu(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """``relu(linear(x, w, b))``, the ReLU while the product is written; on the tape they are two."""
+    y = _core.linear(x, w, b, True)
+    note(linear.op, (x, w, b), y, _kept(_core, x, w))
+    return computed_relu(y)

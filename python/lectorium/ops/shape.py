@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
-from .._core import Tensor
+from .._core import Op, Tensor, note
 from ..autograd.tape import One, op
 
 
@@ -103,6 +104,39 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     start = start % max(meta.shape[axis], 1) if start < 0 else start
     pads[axis] = (start, meta.shape[axis] - start - length)
     return (k.pad_constant(g, pads, 0),)
+
+
+@functools.cache
+def _split_in(n: int) -> Op:
+    """The operation that gives ``n`` results: its node has a place for the gradient of each."""
+    made = Op("split", n)
+
+    def vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        metas, dim = saved
+        flows = (g,) if n == 1 else g
+        return (k.cat([k.zeros_of(m) if f is None else f for f, m in zip(flows, metas, strict=True)], dim),)
+
+    made.vjp = vjp
+    return made
+
+
+def views(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
+    """An axis in parts of the given sizes."""
+    out: list[Tensor] = []
+    start = 0
+    for size in sizes:
+        out.append(_core.narrow(x, dim, start, size))
+        start += size
+    return tuple(out)
+
+
+def split(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
+    """An axis in parts of the given sizes, as views whose gradients are joined at once."""
+    out = views(x, sizes, dim)
+    if out:
+        metas = tuple([_core.meta(t) for t in out])
+        note(_split_in(len(out)), (x,), out[0] if len(out) == 1 else out, (metas, dim))
+    return out
 
 
 @op

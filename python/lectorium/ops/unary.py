@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core
+from .._core import Tensor, note
 from ..autograd.tape import One, op
 
 _2_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -130,6 +131,15 @@ def sigmoid_grad(k: Any, g: Any, y: Any) -> One:
 def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
     g, y = saved
     return need[0] and k.sigmoid_grad(gg, y), need[1] and k.mul(k.mul(gg, g), k.sub(1.0, k.mul(y, 2.0)))
+
+
+def computed_relu(y: Tensor) -> Tensor:
+    """Records the ReLU behind an operation that a kernel has computed with it: ``y`` is its result."""
+    if not y.requires_grad:
+        return y
+    out = y.detach()
+    note(relu.op, (y,), out, (out,))
+    return out
 
 
 @op

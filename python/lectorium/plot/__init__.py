@@ -12,5 +12,23 @@ from .classifier import confusion, mistakes
 from .convolution import feature_maps, filters
 from .curves import curves
 from .gates import gate_curves, gates
+from .gradients import error_curves, gradient_flow, gradient_norms
+from .letters import letter_scores, units_page
+from .sequences import alignment, attention
 
-__all__ = ["confusion", "curves", "feature_maps", "filters", "gate_curves", "gates", "mistakes"]
+__all__ = [
+    "alignment",
+    "attention",
+    "confusion",
+    "curves",
+    "error_curves",
+    "feature_maps",
+    "filters",
+    "gate_curves",
+    "gates",
+    "gradient_flow",
+    "gradient_norms",
+    "letter_scores",
+    "mistakes",
+    "units_page",
+]

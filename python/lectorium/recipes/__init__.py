@@ -1,8 +1,8 @@
 """Recipes: a data set, a model, an optimizer and a loop for each result of the lectures.
 
 Example:
-    >>> lt.recipes.names()
-    ['lenet5', 'perceptron', 'xor-mlp', 'logistic', 'mlp', 'cifarnet']
+    >>> lt.recipes.names()[:3]
+    ['lenet5', 'perceptron', 'xor-mlp']
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from .errors import RecipeError, RunError, unknown
 if TYPE_CHECKING:
     from .evaluation import evaluate
     from .recipe import Recipe
+    from .reporting import report
+    from .sampling import sample
     from .session import train
 
 #: What each recipe trains; its file has the name with "_" for "-".
@@ -25,10 +27,17 @@ SUMMARIES = {
     "logistic": "logistic regression on digits",
     "mlp": "a multilayer perceptron on digits",
     "cifarnet": "the small convolutional net for CIFAR-10, as PyTorch's beginners write it",
+    "hello": "three hidden units learn to write hello",
+    "char-rnn": "a text's next character: Shakespeare, or Python's standard library",
+    "addition": "two LSTMs: one reads 123+456, the other writes 579",
+    "adding-problem": "a sum over a hundred steps: plain RNN, LSTM, GRU and IRNN",
+    "speech-ctc": "a bidirectional LSTM that reads digits from speech, with the CTC loss",
+    "sentiment": "a GRU that says whether a film review is for or against the film",
+    "translate": "an encoder and a decoder with attention, from French to English",
 }
 
 
-_HOME = {"train": "session", "evaluate": "evaluation"}
+_HOME = {"train": "session", "evaluate": "evaluation", "report": "reporting", "sample": "sampling"}
 
 
 def names() -> list[str]:
@@ -59,4 +68,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["SUMMARIES", "RecipeError", "RunError", "evaluate", "get", "names", "train"]
+__all__ = ["SUMMARIES", "RecipeError", "RunError", "evaluate", "get", "names", "report", "sample", "train"]

@@ -1,4 +1,4 @@
-"""The picture data sets of the recipes by the names that the command line uses."""
+"""The pictures that recipes train on, by the names that the command line uses."""
 
 from __future__ import annotations
 
@@ -9,28 +9,10 @@ from typing import Any
 
 from ..datasets import CIFAR10, MNIST, FashionMNIST, Strokes
 from ..datasets._places import cache_folder
+from .data_names import KNOWN
 from .recipe import Data, Examples
 
-#: Every name that `--data` knows, and the set's name in prose.
-KNOWN = {
-    "strokes": "Strokes",
-    "mnist": "MNIST",
-    "fashion-mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "gates": "gates",
-    "xor": "XOR",
-}
 _CLASSES = {"mnist": MNIST, "fashion-mnist": FashionMNIST, "cifar10": CIFAR10}
-
-
-def waiting(name: str) -> str:
-    """What is going on while a set is loaded.
-
-    Example:
-        >>> lt.recipes.digits.waiting("mnist")
-        'loading MNIST'
-    """
-    return "drawing the digits of Strokes" if name == "strokes" else f"loading {KNOWN[name]}"
 
 
 def load_pictures(name: str, limit: int | None = None) -> Data:

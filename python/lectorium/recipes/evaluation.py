@@ -6,15 +6,16 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..autograd import no_grad
 from ..creation import from_numpy
 from . import get
-from .digits import waiting
-from .errors import RunError
+from .data_names import KNOWN, waiting
+from .errors import RecipeError, RunError
 from .listener import Listener, Silent
 from .recipe import Data, Recipe, Settings
 from .run_folder import CONFIG, MODEL, RESULT, RunFolder
@@ -22,21 +23,31 @@ from .training import Sums, answers
 
 
 def tested(recipe: Recipe, model: Any, data: Data) -> tuple[NDArray[Any], Sums]:
-    """The model's outputs for the whole test set, and the totals."""
+    """The model's outputs for the whole test set, empty if the recipe keeps none, and the totals."""
     outputs: list[NDArray[Any]] = []
     sums = Sums()
     for output, part in answers(recipe, model, data.test):
-        outputs.append(output)
+        if recipe.keeps_outputs:
+            outputs.append(output.numpy())
         sums.add(*part)
-    return np.concatenate(outputs), sums
+    return np.concatenate(outputs) if outputs else np.zeros((0, 0), np.float32), sums
 
 
 def predicted(recipe: Recipe, outputs: NDArray[Any]) -> NDArray[Any]:
     """The answers in those outputs."""
-    return recipe.predict(from_numpy(outputs))
+    return recipe.predict(from_numpy(outputs)) if recipe.keeps_outputs else np.zeros((0, 0), np.int64)
 
 
-def load_run(run: str | os.PathLike[str]) -> tuple[Recipe, Settings, Any]:
+class Trained(NamedTuple):
+    """What a run folder holds: `facts` are those of `Data`."""
+
+    recipe: Recipe
+    settings: Settings
+    model: Any
+    facts: dict[str, Any]
+
+
+def load_run(run: str | os.PathLike[str]) -> Trained:
     """The recipe, the settings and the trained model of a run folder. Errors: RunError, RecipeError."""
     folder = RunFolder(run)
     if not folder.path.is_dir():
@@ -51,11 +62,12 @@ def load_run(run: str | os.PathLike[str]) -> tuple[Recipe, Settings, Any]:
         raise RunError(f"{folder.path / CONFIG} names no recipe and data; is it the config of a run?")
     recipe = get(str(config["recipe"]))
     settings = recipe.settings(**{k: v for k, v in config.items() if k in fields - {"recipe"}})
-    model = recipe.model()
+    facts: dict[str, Any] = config.get("facts") or {}
+    model = recipe.build(settings, facts)
     weights = folder.load_weights()
     check_weights(model, weights, folder.path / MODEL, recipe)
     model.load_state_dict(weights)
-    return recipe, settings, model.eval()
+    return Trained(recipe, settings, model.eval(), facts)
 
 
 def check_weights(model: Any, weights: Mapping[str, Any], file: Path, recipe: Recipe) -> None:
@@ -89,17 +101,20 @@ def evaluate(
         1.0
     """
     listener = listener or Silent()
-    recipe, settings, model = load_run(run)
+    recipe, settings, model, facts = load_run(run)
     name = settings.data if data is None else recipe.check_data(data)
     if limit is None and name == settings.data:
         limit = settings.limit
     listener.busy(waiting(name))
-    loaded = recipe.load(name, limit)
+    loaded = recipe.read(dataclasses.replace(settings, data=name, limit=limit))
+    if loaded.facts != facts:
+        other = ", ".join(key for key, value in loaded.facts.items() if facts.get(key) != value)
+        raise RecipeError(f"the model in {os.fspath(run)} does not fit {KNOWN[name]}: another {other}")
     listener.say(loaded.note)
     outputs, sums = tested(recipe, model, loaded)
     loss, accuracy = sums.means()
     predictions = predicted(recipe, outputs)
-    if predictions.ndim == 1:
+    if predictions.ndim == 1 and loaded.classes:
         listener.confusion(
             confusion_counts(loaded.test.targets, predictions, len(loaded.classes)), loaded.classes
         )
@@ -109,6 +124,8 @@ def evaluate(
         "test_accuracy": accuracy,
         "test_loss": loss,
     }
+    with no_grad():
+        result.update(recipe.watch(model, loaded))
     result["figure"] = recipe.last_line({**(RunFolder(run).read_json(RESULT) or {}), **result})
     return result
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from .. import nn
 from .._core import Tensor, dtype as DType, float32
 from ..autograd import no_grad
 from ..creation import zeros
+from ..nn._recurrent import RecurrentLayer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, *_TRANSPOSED)
@@ -32,22 +33,35 @@ def layers(model: nn.Module, input_shape: Sequence[int], dtype: DType = float32)
         >>> [row.multiply_adds for row in lt.recipes.layers.layers(lt.nn.Linear(784, 10), (784,))]
         [0, 7840]
     """
-    rows = [Layer("input", tuple(input_shape), 0, 0)]
+    return layers_of(model, zeros(1, *input_shape, dtype=dtype))
+
+
+def layers_of(model: nn.Module, *inputs: Tensor) -> list[Layer]:
+    """The rows of a model's table, found by running it once on these inputs, a batch of one.
+
+    Example:
+        >>> [row.output for row in lt.recipes.layers.layers_of(lt.nn.Linear(3, 2), lt.zeros(1, 3))]
+        [(3,), (2,)]
+    """
+    rows = [Layer("input", tuple(inputs[0].shape[1:]), 0, 0)]
     counted: set[int] = set()
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
+        # Recurrent layers return their final state too.
+        output = cast("Tensor", result[0] if isinstance(result, tuple) else result)
         fresh = [p for p in module.parameters() if id(p) not in counted]
         counted.update(id(p) for p in fresh)
         shape = tuple(output.shape[1:])
         adds = _multiply_adds(module, inputs[0], output)
         rows.append(Layer(_describe(module), shape, sum(p.numel() for p in fresh), adds))
 
-    leaves = [module for module in model.modules() if not list(module.children())]
-    handles = [module.register_forward_hook(note) for module in leaves]
+    # Leaves, and what has parameters of its own beside its parts'.
+    noted = [m for m in model.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
+    handles = [module.register_forward_hook(note) for module in noted]
     training = model.training
     try:
         with no_grad():
-            model.eval()(zeros(1, *input_shape, dtype=dtype))
+            model.eval()(*inputs)
     finally:
         model.train(training)
         for handle in handles:
@@ -75,6 +89,9 @@ def _describe(module: Any) -> str:
         return f"average pool to {_side(module.output_size)}"
     if isinstance(module, nn.Linear):
         return f"linear {module.out_features}"
+    if isinstance(module, RecurrentLayer):
+        ways = ", both ways" if module.bidirectional else ""
+        return f"{type(module).__name__} {module.hidden_size}, layers {module.num_layers}{ways}"
     if isinstance(module, nn.Dropout):
         return f"dropout {module.p:g}"
     return _NAMES.get(type(module).__name__, type(module).__name__.lower())
@@ -93,4 +110,7 @@ def _multiply_adds(module: Any, input: Tensor, output: Tensor) -> int:
         return output.numel() * module.weight[0].numel()
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features
+    if isinstance(module, RecurrentLayer):
+        # All its matrices once a step.
+        return output.numel() // output.shape[-1] * sum(p.numel() for p in module.parameters() if p.ndim == 2)
     return 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..autograd import no_grad
 from ..ops import relu
-from .digits import KNOWN
+from .data_names import KNOWN
 from .evaluation import confusion_counts
 from .listener import Listener
 from .session import Finished

@@ -27,7 +27,7 @@ def read_picture(
 
     Errors: RunError for a folder without a checkpoint, RecipeError for a file that is no picture or blank.
     """
-    recipe, settings, model = load_run(run)
+    recipe, settings, model, _ = load_run(run)
     if recipe.input_shape not in ((1, SIDE, SIDE), (3, 32, 32)):
         raise RecipeError(f"{recipe.name} in {os.fspath(run)} does not read pictures; train lenet5 or mlp")
     image = _open(path)

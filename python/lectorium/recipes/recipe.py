@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,18 +12,23 @@ from numpy.typing import NDArray
 
 from .. import nn
 from .._core import Tensor
-from ..creation import from_numpy
+from ..creation import from_numpy, zeros
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
+from .data_names import KNOWN
 from .errors import RecipeError, unknown
 from .listener import Listener
+from .options import Option, chosen
 
 MAX_SEED = (1 << 63) - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that the numbers of a run depend on. `limit`: use at most so many examples of each part."""
+    """All that the numbers of a run depend on.
+
+    `limit`: use at most so many examples of each part. `options`: the settings that only this recipe has.
+    """
 
     recipe: str
     data: str
@@ -31,6 +37,7 @@ class Settings:
     lr: float
     seed: int
     limit: int | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Defaults:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Inputs (uint8 pictures [N, C, H, W], or float32) and targets (int64 labels [N], or float32)."""
+    """N inputs (uint8 pictures [N, C, H, W], float32, or int64 sequences [N, T]) and as many targets."""
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
@@ -54,17 +61,25 @@ class Examples:
 
     def first(self, limit: int | None) -> Examples:
         """At most `limit` of them."""
-        return Examples(self.inputs[:limit], self.targets[:limit])
+        return self.take(slice(limit))
+
+    def take(self, chosen: slice | NDArray[np.int64]) -> Examples:
+        """Those at these places."""
+        return Examples(self.inputs[chosen], self.targets[chosen])
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A data set in two parts, the names of its classes, and a line about it for the user."""
+    """A data set in two parts, the names of its classes, and a line about it for the user.
+
+    `facts`: what the model has to know of it, such as a vocabulary, in values that JSON has; kept in the run.
+    """
 
     train: Examples
     test: Examples
     classes: tuple[str, ...]
     note: str
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
 class Recipe:
@@ -81,6 +96,17 @@ class Recipe:
     #: Data sets it runs on, the default first, each with its settings.
     datasets: ClassVar[dict[str, Defaults]]
     input_shape: ClassVar[tuple[int, ...]]
+    #: What examples are called; without a word, images or examples.
+    unit: ClassVar[str] = ""
+    #: Settings that only this recipe has.
+    options: ClassVar[dict[str, Option]] = {}
+    #: Whether examples follow one another, `batch_size` streams side by side, and the state that `forward`
+    #: returns goes into the next batch (truncated backpropagation).
+    carries: ClassVar[bool] = False
+    #: Examples, or streams, in a batch of testing.
+    test_batch: ClassVar[int] = 500
+    #: Whether `finish` gets the outputs for the whole test set; they may be large, or of different sizes.
+    keeps_outputs: ClassVar[bool] = True
 
     @property
     def default_data(self) -> str:
@@ -95,6 +121,7 @@ class Recipe:
         lr: float | None = None,
         seed: int | None = None,
         limit: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Settings:
         """The recipe's settings with some changed. Errors: RecipeError for one that makes no sense."""
         data = self.check_data(self.default_data if data is None else data)
@@ -110,12 +137,11 @@ class Recipe:
             lr=float(lr),
             seed=whole("seed", 0 if seed is None else seed, 0),
             limit=None if limit is None else whole("limit", limit, 1),
+            options=chosen(self.name, self.options, options or {}),
         )
 
     def check_data(self, data: str) -> str:
         """`data` if the recipe runs on it, otherwise RecipeError with the nearest name."""
-        from .digits import KNOWN
-
         if data in self.datasets:
             return data
         if data in KNOWN:
@@ -128,9 +154,21 @@ class Recipe:
         """The data set named `data`."""
         raise NotImplementedError
 
+    def read(self, settings: Settings) -> Data:
+        """The data of a run; a recipe whose data depend on its options has its own."""
+        return self.load(settings.data, settings.limit)
+
     def model(self) -> nn.Module:
         """The model with fresh weights."""
         raise NotImplementedError
+
+    def build(self, settings: Settings, facts: Mapping[str, Any]) -> nn.Module:
+        """The model of a run; a recipe whose model depends on options, or on `Data.facts`, has its own."""
+        return self.model()
+
+    def example(self) -> tuple[Tensor, ...]:
+        """A batch of one to run `model()` on, for the table of its layers."""
+        return (zeros(1, *self.input_shape),)
 
     def optimizer(self, model: nn.Module, settings: Settings) -> Optimizer:
         """What changes the weights."""
@@ -150,16 +188,33 @@ class Recipe:
         """A training batch with random changes; `rng` depends on the seed, the epoch and the batch alone."""
         return inputs
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def forward(
+        self, model: nn.Module, batch: Examples, state: tuple[Tensor, ...] | None
+    ) -> tuple[Any, tuple[Tensor, ...] | None]:
+        """The model's output for a batch and, if the recipe `carries`, the state after it.
+
+        States are tensors [layers, batch, …]; None is the state before the first batch. The targets are there
+        for models that read them while they learn (teacher forcing).
+        """
+        return model(self.prepare(batch.inputs)), None
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
         """The mean loss of a batch."""
         return nn.functional.cross_entropy(output, target)
 
-    def predict(self, output: Tensor) -> NDArray[Any]:
+    def clip(self, model: nn.Module) -> None:
+        """What is done to the gradients before they are used."""
+
+    def predict(self, output: Any) -> NDArray[Any]:
         """The model's answers to a batch, comparable with its targets."""
         return output.detach().argmax(dim=1).numpy()
 
+    def right(self, output: Any, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of the answers to a batch are right; `accuracy` is their share."""
+        return self.predict(output) == targets
+
     def watch(self, model: nn.Module, data: Data) -> dict[str, float]:
-        """Further columns of the metrics, computed after each epoch."""
+        """Further columns of the metrics, computed after each epoch, and keys of the result."""
         return {}
 
     def finish(self, run: Any, listener: Listener) -> dict[str, Any]:

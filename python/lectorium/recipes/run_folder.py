@@ -18,7 +18,11 @@ from .errors import RunError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.csv", "result.json"
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
-PICTURES = ("curves.png", "confusion.png", "mistakes.png", "filters.png", "feature_maps.png", "gates.png")
+PICTURES = (
+    *("curves.png", "confusion.png", "mistakes.png", "filters.png", "feature_maps.png", "gates.png"),
+    *("scores.png", "gradient_flow_start.png", "gradient_flow_end.png", "units.html", "sample.txt"),
+    *("alignment.png", "attention.png"),
+)
 # In the order in which an older run is removed: without its result it is no longer complete.
 OWN = (RESULT, CHECKPOINT, MODEL, METRICS, *PICTURES, CONFIG)
 

@@ -6,16 +6,19 @@ import dataclasses
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from .._core import __version__, get_num_threads, set_num_threads
+from ..autograd import no_grad
 from . import get
-from .digits import waiting
+from .data_names import waiting
 from .errors import RecipeError, RunError
 from .evaluation import check_weights, predicted, tested
 from .listener import Listener, Silent
+from .options import flag
 from .recipe import Data, Recipe, Settings, whole
 from .run_folder import CHECKPOINT, CONFIG, METRICS, RESULT, RunFolder
 from .stop import Stopped, StopSignals
@@ -52,13 +55,15 @@ def train(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Trains a recipe in the run folder `out` (``runs/<recipe>``) and returns what result.json holds.
 
     `resume`: goes on from the folder's last checkpoint, as if never stopped; a complete run is left as it is.
-    `limit`: at most so many examples to train on and to test on. What is None has the recipe's own value, or,
-    with `resume`, the run's. Errors: RecipeError, RunError, OSError for a full disk (the last checkpoint
-    stays), KeyboardInterrupt after Ctrl-C (with a checkpoint).
+    `limit`: at most so many examples to train on and to test on. `options`: those that only this recipe has,
+    such as ``cell="gru"``. What is None has the recipe's own value, or, with `resume`, the run's. Errors:
+    RecipeError, RunError, OSError for a full disk (the last checkpoint stays), KeyboardInterrupt after Ctrl-C
+    (with a checkpoint).
 
     Example:
         >>> result = lt.recipes.train("xor-mlp", out="runs/xor", seed=1)
@@ -74,9 +79,11 @@ def train(
         "lr": lr,
         "seed": seed,
         "limit": limit,
+        "options": options,
     }
     session = _Session(get(recipe), out, listener or Silent())
-    session.recipe.settings(**given)  # wrong values are an error before anything is touched
+    checked = session.recipe.settings(**given)  # wrong values are an error before anything is touched
+    given["options"] = {name: checked.options[name] for name, value in options.items() if value is not None}
     with StopSignals() as signals, session.folder:
         return session.run(given, resume, signals)
 
@@ -108,21 +115,26 @@ class _Session:
                 f"{self.folder.path} held an older run, which this one replaces (--resume goes on with one)"
             )
         settings = self.recipe.settings(**given)
-        config = {**dataclasses.asdict(settings), "threads": get_num_threads(), "version": __version__}
+        config: dict[str, Any] = {
+            **dataclasses.asdict(settings), "threads": get_num_threads(), "version": __version__
+        }  # fmt: skip
         self.folder.write_json(CONFIG, config)
         self.listener.busy(waiting(settings.data))
         try:
-            loaded = self.recipe.load(settings.data, settings.limit)
+            loaded = self.recipe.read(settings)
         except Stopped as stop:
             raise Stopped(
                 "stopped before the first batch; there is nothing to save yet", stop.number
             ) from None
+        if loaded.facts:
+            self.folder.write_json(CONFIG, {**config, "facts": loaded.facts})
         self.listener.say(loaded.note)
         training = Training(self.recipe, settings, loaded)
         if state is not None:
             self._restore(training, state)
             self._checkpoints = True
-        self.listener.begin(settings.epochs, "images" if len(self.recipe.input_shape) == 3 else "examples")
+        usual = "images" if len(self.recipe.input_shape) == 3 else "examples"
+        self.listener.begin(settings.epochs, self.recipe.unit or usual)
         try:
             self._loop(training, signals)
             self.listener.busy("drawing the pictures of the run")
@@ -155,15 +167,15 @@ class _Session:
             )
         if state is None and result is None:
             self.listener.say(f"no checkpoint in {path} yet: starting from the beginning")
-            return None, {k: old.get(k) if v is None else v for k, v in given.items()}, None
-        for name, value in given.items():
-            if value is not None and value != old.get(name):
-                flag = "--" + name.replace("_", "-")
+            return None, _merged(old, given), None
+        before, now = _flat(old), _flat(given)
+        for name, value in now.items():
+            if value is not None and value != before.get(name):
                 raise RecipeError(
-                    f"the run in {path} has {flag} {old.get(name)}, not {value}; a run is resumed with "
-                    f"its own settings: leave {flag} out, or start another run without --resume"
+                    f"the run in {path} has {flag(name)} {before.get(name)}, not {value}; a run is resumed "
+                    f"with its own settings: leave {flag(name)} out, or start another run without --resume"
                 )
-        return state, {name: old.get(name) for name in given}, result
+        return state, _merged(old, dict.fromkeys(given)), result
 
     def _restore(self, training: Training, state: dict[str, Any]) -> None:
         check_weights(training.model, state["model"], self.folder.path / CHECKPOINT, self.recipe)
@@ -226,11 +238,14 @@ class _Session:
             training.history, training.trace, self.folder,
         )  # fmt: skip
         self.folder.write_csv(METRICS, training.history)
+        with no_grad():
+            watched = self.recipe.watch(training.model, training.data)
         more = self.recipe.finish(run, self.listener)
         result: dict[str, Any] = {
             **dataclasses.asdict(settings),
             "test_accuracy": accuracy,
             "test_loss": loss,
+            **watched,
             **more,
             "train_examples": len(training.data.train),
             "test_examples": len(test),
@@ -241,6 +256,17 @@ class _Session:
         result["figure"] = self.recipe.last_line(result)
         self.folder.write_json(RESULT, result)  # last: it is what makes the run complete
         return result
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the recipe's own options beside the others."""
+    return {**settings, **(settings.get("options") or {}), "options": None}
+
+
+def _merged(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, and for the rest what an older run had."""
+    merged = {name: old.get(name) if value is None else value for name, value in given.items()}
+    return {**merged, "options": {**(old.get("options") or {}), **(given["options"] or {})}}
 
 
 def _where(training: Training) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import Tensor
 from ..autograd import no_grad
 from ..creation import from_numpy
 from ..functions.random import randperm
@@ -18,7 +19,6 @@ from ..random import Generator as Random, get_rng_state, manual_seed, set_rng_st
 from .errors import RunError
 from .recipe import Data, Examples, Recipe, Settings
 
-TEST_BATCH = 500
 POINTS = 50  # of the curves, for each epoch
 
 
@@ -88,11 +88,12 @@ class Training:
     def __init__(self, recipe: Recipe, settings: Settings, data: Data) -> None:
         self.recipe, self.settings, self.data = recipe, settings, data
         manual_seed(settings.seed)
-        self.model = recipe.model()
+        self.model = recipe.build(settings, data.facts)
         self.optimizer = recipe.optimizer(self.model, settings)
-        self.steps = -(-len(data.train) // settings.batch_size)
+        self.steps = len(self._batches(0))
         self.schedule = recipe.schedule(self.optimizer, settings, self.steps * settings.epochs)
         self.epoch = self.step = 0  # done
+        self.carried: tuple[Tensor, ...] | None = None
         self.sums, self.window = Sums(), Sums()
         self.history: list[dict[str, float]] = []
         self.trace: list[list[float]] = []  # [epochs done, loss, accuracy]
@@ -116,6 +117,8 @@ class Training:
             "random": get_rng_state(),
             "epoch": self.epoch,
             "step": self.step,
+            "carried": self.carried,
+            "facts": self.data.facts,
             "sums": dataclasses.asdict(self.sums),
             "window": dataclasses.asdict(self.window),
             "history": self.history,
@@ -130,7 +133,10 @@ class Training:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         set_rng_state(state["random"])
+        if state.get("facts", self.data.facts) != self.data.facts:
+            raise ValueError(f"the data set {self.settings.data} is another one than before")
         self.epoch, self.step = state["epoch"], state["step"]
+        self.carried = state.get("carried")
         self.sums, self.window = Sums(**state["sums"]), Sums(**state["window"])
         self.history, self.trace = list(state["history"]), list(state["trace"])
         self.seconds = state["seconds"]
@@ -144,30 +150,36 @@ class Training:
             yield from self._test()
 
     def _train(self) -> Generator[Event]:
-        size, train = self.settings.batch_size, self.data.train
-        order = self._order(self.epoch)
+        train = self.data.train
+        batches = self._batches(self.epoch)
         self.model.train()
         while self.step < self.steps:
             started = time.perf_counter()
-            chosen = order[self.step * size : (self.step + 1) * size]
-            self._learn(Examples(train.inputs[chosen], train.targets[chosen]))
+            chosen = batches[self.step]
+            self._learn(train.take(chosen))
             self.step += 1
             self._trace()
             took = time.perf_counter() - started
             self.seconds += took
-            batches, examples, seconds = self._session
-            self._session = (batches + 1, examples + len(chosen), seconds + took)
+            done, examples, seconds = self._session
+            self._session = (done + 1, examples + len(chosen), seconds + took)
             yield Batch(self.epoch, self.step, self.steps, *self.sums.means(), *self._session)
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
+    def _batches(self, epoch: int) -> Sequence[NDArray[np.int64]]:
+        """Which examples go into each batch of an epoch."""
+        count, size = len(self.data.train), self.settings.batch_size
+        if self.recipe.carries:
+            return streams(count, size)
         # From the seed and the epoch alone, so that a resumed run needs no memory of it.
         source = Random().manual_seed(self.settings.seed * 0x9E3779B97F4A7C15 + epoch + 1)
-        return randperm(len(self.data.train), generator=source).numpy()
+        order = randperm(count, generator=source).numpy()
+        return [order[start : start + size] for start in range(0, count, size)]
 
     def _learn(self, batch: Examples) -> None:
         key = np.array([self.settings.seed, self.epoch << 32 | self.step], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
-        output = self.model(self.recipe.prepare(self.recipe.augment(batch.inputs, rng)))
+        batch = Examples(self.recipe.augment(batch.inputs, rng), batch.targets)
+        output, state = self.recipe.forward(self.model, batch, first(self.carried, len(batch)))
         loss = self.recipe.loss(output, from_numpy(batch.targets))
         value = loss.item()
         if not math.isfinite(value):
@@ -177,10 +189,13 @@ class Training:
             )
         self.optimizer.zero_grad()
         loss.backward()
+        self.recipe.clip(self.model)
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
-        right = self.recipe.predict(output) == batch.targets
+        # Gradients end here: the next batch begins with the values alone.
+        self.carried = None if state is None else tuple(part.detach() for part in state)
+        right = self.recipe.right(output, batch.targets)
         for sums in (self.sums, self.window):
             sums.add(value, int(right.sum()), right.size, len(batch))
 
@@ -209,19 +224,44 @@ class Training:
             "seconds": round(self.seconds, 3),
         }
         self.history.append(row)
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
+        self.epoch, self.step, self.sums, self.carried = self.epoch + 1, 0, Sums(), None
         yield EpochEnd(row)
 
 
 def answers(
     recipe: Recipe, model: Any, examples: Examples
-) -> Generator[tuple[NDArray[Any], tuple[float, int, int, int]]]:
+) -> Generator[tuple[Any, tuple[float, int, int, int]]]:
     """The model's outputs batch by batch, each with its loss, right answers, answers and examples."""
     model.eval()
-    for start in range(0, len(examples), TEST_BATCH):
-        part = slice(start, start + TEST_BATCH)
+    count, size = len(examples), recipe.test_batch
+    parts: Sequence[slice | NDArray[np.int64]]
+    if recipe.carries:
+        parts = streams(count, size)
+    else:
+        parts = [slice(start, start + size) for start in range(0, count, size)]
+    state: tuple[Tensor, ...] | None = None
+    for chosen in parts:
+        part = examples.take(chosen)
         with no_grad():
-            output = model(recipe.prepare(examples.inputs[part]))
-            loss = recipe.loss(output, from_numpy(examples.targets[part])).item()
-        right = recipe.predict(output) == examples.targets[part]
-        yield output.numpy(), (loss, int(right.sum()), right.size, len(right))
+            output, state = recipe.forward(model, part, first(state, len(part)))
+            loss = recipe.loss(output, from_numpy(part.targets)).item()
+        right = recipe.right(output, part.targets)
+        yield output, (loss, int(right.sum()), right.size, len(part))
+
+
+def streams(count: int, size: int) -> list[NDArray[np.int64]]:
+    """Batches of examples that follow one another: row r of a batch goes on where that of the last one ended.
+
+    The last streams may be shorter, and the last batches then have fewer rows.
+
+    Example:
+        >>> [batch.tolist() for batch in lt.recipes.training.streams(8, 3)]
+        [[0, 3, 6], [1, 4, 7], [2, 5]]
+    """
+    length = -(-count // size)
+    return [np.arange(step, count, length) for step in range(length)]
+
+
+def first(state: tuple[Tensor, ...] | None, rows: int) -> tuple[Tensor, ...] | None:
+    """The states [layers, batch, …] of the first `rows` streams."""
+    return None if state is None else tuple(part[:, :rows] for part in state)

@@ -4,6 +4,10 @@
 //! any count. A call from inside a worker, from a second caller while the pool is busy, or with
 //! less than two tasks runs serially on the calling thread.
 
+mod steps;
+
+pub use steps::for_steps;
+
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, Ordering::SeqCst};

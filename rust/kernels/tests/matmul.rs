@@ -127,16 +127,21 @@ fn linear_adds_the_bias_to_every_row() {
             let rows: usize = lead.iter().product();
             let flat = x.with_layout(x.layout().reshape(&[rows, k]).unwrap());
             let mut want = naive(&flat, &permuted(&w, &[1, 0]), &[], rows, k, n);
-            close(&addmm_bias(&x, &w, None).unwrap(), &want, 1e-5);
+            close(&addmm_bias(&x, &w, None, false).unwrap(), &want, 1e-5);
             let bias = floats(&b);
             for (i, v) in want.iter_mut().enumerate() {
                 *v += bias[i % n];
             }
-            let got = addmm_bias(&x, &w, Some(&b)).unwrap();
+            let got = addmm_bias(&x, &w, Some(&b), false).unwrap();
             assert_eq!(got.shape().len(), lead.len() + 1);
             close(&got, &want, 1e-5);
+            let joined = addmm_bias(&x, &w, Some(&b), true).unwrap();
+            assert_eq!(floats(&joined), floats(&got).iter().map(|v| v.max(0.0)).collect::<Vec<_>>());
             let half = |t: &Tensor| copy::cast("test", t, DType::BF16).unwrap();
-            assert_eq!(addmm_bias(&half(&x), &half(&w), Some(&half(&b))).unwrap().dtype(), DType::BF16);
+            assert_eq!(
+                addmm_bias(&half(&x), &half(&w), Some(&half(&b)), false).unwrap().dtype(),
+                DType::BF16
+            );
         }
     }
     // Leading axes that no strides join, and a weight seen transposed.
@@ -144,7 +149,11 @@ fn linear_adds_the_bias_to_every_row() {
     let w = permuted(&tensor(&[20, 6], 2), &[1, 0]);
     let flat = copy::contiguous("test", &x).unwrap();
     let flat = flat.with_layout(flat.layout().reshape(&[12, 20]).unwrap());
-    close(&addmm_bias(&x, &w, None).unwrap(), &naive(&flat, &permuted(&w, &[1, 0]), &[], 12, 20, 6), 1e-5);
+    close(
+        &addmm_bias(&x, &w, None, false).unwrap(),
+        &naive(&flat, &permuted(&w, &[1, 0]), &[], 12, 20, 6),
+        1e-5,
+    );
 }
 
 #[test]
@@ -164,11 +173,12 @@ fn errors_name_what_does_not_fit() {
     assert!(matches!(message(matmul(&tensor(&[], 1), &tensor(&[3], 1))).1, Error::Shape { .. }));
     let flags = copy::cast("test", &double, DType::Bool).unwrap();
     assert!(matches!(message(matmul(&flags, &flags)).1, Error::DType { .. }));
-    let (text, _) = message(addmm_bias(&tensor(&[2, 3], 1), &tensor(&[5, 4], 1), None));
+    let (text, _) = message(addmm_bias(&tensor(&[2, 3], 1), &tensor(&[5, 4], 1), None, false));
     assert!(text.contains("[2, 3]") && text.contains("[5, 4]"), "{text}");
-    let (text, _) = message(addmm_bias(&tensor(&[2, 3], 1), &tensor(&[5, 3], 1), Some(&tensor(&[4], 1))));
+    let (text, _) =
+        message(addmm_bias(&tensor(&[2, 3], 1), &tensor(&[5, 3], 1), Some(&tensor(&[4], 1)), false));
     assert!(text.contains("[4]") && text.contains("[5]"), "{text}");
-    let (text, _) = message(addmm_bias(&tensor(&[2, 3], 1), &double, None));
+    let (text, _) = message(addmm_bias(&tensor(&[2, 3], 1), &double, None, false));
     assert!(text.contains("weight"), "{text}");
     // A product that no memory could hold, made of views that take none.
     let one = tensor(&[1, 1], 1);

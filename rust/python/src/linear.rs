@@ -23,12 +23,12 @@ fn matmul<'py>(py: Python<'py>, x: T, y: T) -> Out<'py> {
     run1(py, work_of(&x.0, &y.0), || mm::matmul(&x.0, &y.0))
 }
 
-/// `x wᵀ + b`.
+/// `x wᵀ + b`, and its ReLU if wanted.
 #[pyfunction]
-#[pyo3(signature = (x, w, b=None))]
-fn linear<'py>(py: Python<'py>, x: T, w: T, b: Option<T>) -> Out<'py> {
+#[pyo3(signature = (x, w, b=None, relu=false))]
+fn linear<'py>(py: Python<'py>, x: T, w: T, b: Option<T>, relu: bool) -> Out<'py> {
     let work = x.0.numel().saturating_mul(w.0.shape().first().copied().unwrap_or(1)) / 16;
-    run1(py, work, || mm::addmm_bias(&x.0, &w.0, b.as_ref().map(|b| &b.0)))
+    run1(py, work, || mm::addmm_bias(&x.0, &w.0, b.as_ref().map(|b| &b.0), relu))
 }
 
 fn pair(py: Python<'_>, op: &'static str, what: &str, v: [i64; 2], least: i64) -> PyResult<[usize; 2]> {
@@ -67,10 +67,17 @@ impl PyConvSpec {
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, w, b, spec))]
-fn conv2d<'py>(py: Python<'py>, x: T, w: T, b: Option<T>, spec: &Bound<'py, PyConvSpec>) -> Out<'py> {
-    let spec = spec.get().0;
-    run1(py, x.0.numel().saturating_mul(16), || conv::conv2d(&x.0, &w.0, b.as_ref().map(|b| &b.0), spec))
+#[pyo3(signature = (x, w, b, spec, relu=false))]
+fn conv2d<'py>(
+    py: Python<'py>,
+    x: T,
+    w: T,
+    b: Option<T>,
+    spec: &Bound<'py, PyConvSpec>,
+    relu: bool,
+) -> Out<'py> {
+    let (spec, run) = (spec.get().0, if relu { conv::conv2d_relu } else { conv::conv2d });
+    run1(py, x.0.numel().saturating_mul(16), || run(&x.0, &w.0, b.as_ref().map(|b| &b.0), spec))
 }
 
 #[pyfunction]

@@ -41,10 +41,11 @@ from .activation import (
     threshold_,
 )
 from .attention import scaled_dot_product_attention
-from .conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from .conv import conv1d, conv2d, conv2d_relu, conv_transpose1d, conv_transpose2d
+from .ctc import CTCHypothesis, ctc_beam_decode, ctc_greedy_decode, ctc_loss
 from .distance import cosine_similarity, pairwise_distance
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from .linear import bilinear, linear
+from .linear import bilinear, linear, linear_relu
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -98,6 +99,7 @@ from .sparse import embedding, one_hot
 from .vision import channel_shuffle, fold, interpolate, pixel_shuffle, pixel_unshuffle, unfold, upsample
 
 __all__ = [
+    "CTCHypothesis",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
@@ -115,11 +117,15 @@ __all__ = [
     "channel_shuffle",
     "conv1d",
     "conv2d",
+    "conv2d_relu",
     "conv_transpose1d",
     "conv_transpose2d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_beam_decode",
+    "ctc_greedy_decode",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -149,6 +155,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_relu",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",

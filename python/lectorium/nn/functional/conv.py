@@ -96,11 +96,42 @@ def conv2d(
         >>> lt.nn.functional.conv2d(lt.ones(1, 1, 3, 3), lt.ones(1, 1, 2, 2)).tolist()
         [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
+    return _conv2d(ops.conv2d, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d_relu(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """``relu(conv2d(...))`` without a pass for the ReLU. ``nn.Sequential`` calls it for neighbours.
+
+    Example:
+        >>> lt.nn.functional.conv2d_relu(lt.ones(1, 1, 2, 2), -lt.ones(1, 1, 2, 2), lt.tensor([3.0])).tolist()
+        [[[[0.0]]]]
+    """
+    return _conv2d(ops.conv2d_relu, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _conv2d(
+    convolve: Any,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints | str,
+    dilation: Ints,
+    groups: int,
+) -> Tensor:
     x, alone = batched("conv2d", input, 4, "C, H, W")
     weight = _weight_of("conv2d", weight, 4, "O, C / groups, kh, kw")
     stride, dilation = numbers("conv2d", "stride", stride, 2), numbers("conv2d", "dilation", dilation, 2)
     x, pads = _padding("conv2d", x, weight, padding, stride, dilation, 2)
-    out = ops.conv2d(x, weight, bias, _spec(stride, pads, dilation, groups))
+    out = convolve(x, weight, bias, _spec(stride, pads, dilation, groups))
     return ops.squeeze(out, (0,)) if alone else out
 
 

@@ -23,6 +23,19 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return ops.linear(input, weight, bias)
 
 
+def linear_relu(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``relu(linear(...))`` without a pass for the ReLU. ``nn.Sequential`` calls it for neighbours.
+
+    Example:
+        >>> F = lt.nn.functional
+        >>> F.linear_relu(lt.ones(1, 2), lt.tensor([[1.0, 1.0], [-1.0, 0.0]]))
+        tensor([[2., 0.]])
+    """
+    if weight.ndim == 1:
+        return ops.relu(linear(input, weight, bias))
+    return ops.linear_relu(input, weight, bias)
+
+
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input1ᵀ weight[o] input2 + bias[o]`` for every output ``o``.
 

@@ -1,8 +1,11 @@
 //! Every operation, one file (or folder) a family.
 
 pub mod activation;
+pub mod attention;
 pub mod conv;
 pub mod copy;
+pub mod crf;
+pub mod ctc;
 pub mod elementwise;
 pub mod index;
 pub mod loss;
@@ -11,6 +14,7 @@ pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod random;
+pub mod recurrent;
 pub mod reduce;
 pub mod scan;
 pub mod shape;

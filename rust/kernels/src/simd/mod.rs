@@ -1,5 +1,6 @@
 //! Instruction sets: one detection, and the macro that compiles a kernel once per level.
 
+pub mod gates;
 pub mod half;
 pub mod math;
 pub mod vector;

@@ -3,12 +3,13 @@
 //!
 //! A kernel implements [`Kernel`] once, for any [`Vector`]; [`run`] compiles it per level.
 
+use super::gates::Exp;
 use crate::dtype::Element;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
 /// float32 or float64, with its vectors.
 pub trait Float:
-    Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + AddAssign
+    Element + Exp + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + AddAssign
 {
     #[cfg(target_arch = "x86_64")]
     type Avx512: Vector<Elem = Self>;
@@ -32,6 +33,17 @@ pub trait Vector: Copy {
     unsafe fn load(p: *const Self::Elem) -> Self;
     unsafe fn store(self, p: *mut Self::Elem);
     unsafe fn add(self, b: Self) -> Self;
+    unsafe fn sub(self, b: Self) -> Self;
+    unsafe fn mul(self, b: Self) -> Self;
+    unsafe fn div(self, b: Self) -> Self;
+    /// Keeps NaN.
+    unsafe fn at_least(self, lo: Self) -> Self;
+    /// Keeps NaN.
+    unsafe fn at_most(self, hi: Self) -> Self;
+    /// `self` where `y` is above zero, else zero.
+    unsafe fn where_positive(self, y: Self) -> Self;
+    /// `2^n` for `self` = n + [`Exp::MAGIC`], whose lowest bits are those of n.
+    unsafe fn pow2_of_magic(self) -> Self;
     /// `self * b + c`
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// Lanes `first .. first + len`.
@@ -118,6 +130,48 @@ impl<T: Float> Vector for Array<T> {
         Array([self.0[0] + b.0[0], self.0[1] + b.0[1], self.0[2] + b.0[2], self.0[3] + b.0[3]])
     }
     #[inline(always)]
+    unsafe fn sub(self, b: Self) -> Self {
+        Array([self.0[0] - b.0[0], self.0[1] - b.0[1], self.0[2] - b.0[2], self.0[3] - b.0[3]])
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        Array([self.0[0] * b.0[0], self.0[1] * b.0[1], self.0[2] * b.0[2], self.0[3] * b.0[3]])
+    }
+    #[inline(always)]
+    unsafe fn div(self, b: Self) -> Self {
+        Array([self.0[0] / b.0[0], self.0[1] / b.0[1], self.0[2] / b.0[2], self.0[3] / b.0[3]])
+    }
+    #[inline(always)]
+    unsafe fn at_least(mut self, lo: Self) -> Self {
+        for i in 0..4 {
+            self.0[i] = if self.0[i] < lo.0[i] { lo.0[i] } else { self.0[i] };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn at_most(mut self, hi: Self) -> Self {
+        for i in 0..4 {
+            self.0[i] = if self.0[i] > hi.0[i] { hi.0[i] } else { self.0[i] };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn where_positive(mut self, y: Self) -> Self {
+        for i in 0..4 {
+            self.0[i] = if y.0[i] > T::default() { self.0[i] } else { T::default() };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn pow2_of_magic(self) -> Self {
+        Array([
+            self.0[0].pow2_of_magic(),
+            self.0[1].pow2_of_magic(),
+            self.0[2].pow2_of_magic(),
+            self.0[3].pow2_of_magic(),
+        ])
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
         let [x, y, z, w] = self.0;
         Array([x * b.0[0] + c.0[0], y * b.0[1] + c.0[1], z * b.0[2] + c.0[2], w * b.0[3] + c.0[3]])
@@ -152,7 +206,7 @@ impl Float for f64 {}
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Float, Vector};
+    use super::{Exp, Float, Vector};
     use std::arch::x86_64::*;
 
     impl Float for f32 {
@@ -166,7 +220,9 @@ mod x86 {
 
     macro_rules! avx512 {
         ($t:ty, $v:ty, $mask:ty, $lanes:expr, $set1:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
-         $mload:ident, $mstore:ident, $sum:ident, { $($columns:item)? }) => {
+         $mload:ident, $mstore:ident, $sum:ident, [$sub:ident, $mul:ident, $div:ident, $min:ident, $max:ident,
+         $greater:ident, $keep:ident, $bits:ident, $shift:ident, $add_bits:ident, $set_bits:ident, $float:ident],
+         { $($columns:item)? }) => {
             impl Vector for $v {
                 type Elem = $t;
                 type Mask = $mask;
@@ -187,6 +243,36 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn add(self, b: Self) -> Self {
                     $add(self, b)
+                }
+                #[inline(always)]
+                unsafe fn sub(self, b: Self) -> Self {
+                    $sub(self, b)
+                }
+                #[inline(always)]
+                unsafe fn mul(self, b: Self) -> Self {
+                    $mul(self, b)
+                }
+                #[inline(always)]
+                unsafe fn div(self, b: Self) -> Self {
+                    $div(self, b)
+                }
+                // Of two operands one of which is NaN these instructions give the second.
+                #[inline(always)]
+                unsafe fn at_least(self, lo: Self) -> Self {
+                    $max(lo, self)
+                }
+                #[inline(always)]
+                unsafe fn at_most(self, hi: Self) -> Self {
+                    $min(hi, self)
+                }
+                #[inline(always)]
+                unsafe fn where_positive(self, y: Self) -> Self {
+                    $keep($greater::<_CMP_GT_OQ>(y, $set1(0.0)), self)
+                }
+                #[inline(always)]
+                unsafe fn pow2_of_magic(self) -> Self {
+                    let n = $shift::<{ <$t as Exp>::MANTISSA }>($bits(self));
+                    $float($add_bits(n, $set_bits(<$t as Exp>::ONE_BITS)))
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -233,6 +319,20 @@ mod x86 {
         _mm512_mask_loadu_ps,
         _mm512_mask_storeu_ps,
         _mm512_reduce_add_ps,
+        [
+            _mm512_sub_ps,
+            _mm512_mul_ps,
+            _mm512_div_ps,
+            _mm512_min_ps,
+            _mm512_max_ps,
+            _mm512_cmp_ps_mask,
+            _mm512_maskz_mov_ps,
+            _mm512_castps_si512,
+            _mm512_slli_epi32,
+            _mm512_add_epi32,
+            _mm512_set1_epi32,
+            _mm512_castsi512_ps
+        ],
         {
             // Rows that are four apart meet in one register by loads, which leaves eight shuffles.
             #[inline(always)]
@@ -269,12 +369,28 @@ mod x86 {
         _mm512_mask_loadu_pd,
         _mm512_mask_storeu_pd,
         _mm512_reduce_add_pd,
+        [
+            _mm512_sub_pd,
+            _mm512_mul_pd,
+            _mm512_div_pd,
+            _mm512_min_pd,
+            _mm512_max_pd,
+            _mm512_cmp_pd_mask,
+            _mm512_maskz_mov_pd,
+            _mm512_castpd_si512,
+            _mm512_slli_epi64,
+            _mm512_add_epi64,
+            _mm512_set1_epi64,
+            _mm512_castsi512_pd
+        ],
         {}
     );
 
     macro_rules! avx2 {
         ($t:ty, $v:ty, $lanes:expr, $int:ty, $set1:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
-         $mload:ident, $mstore:ident, $blend:ident, $cast:ident, { $($columns:item)? }) => {
+         $mload:ident, $mstore:ident, $blend:ident, $cast:ident, [$sub:ident, $mul:ident, $div:ident, $min:ident,
+         $max:ident, $compare:ident, $and:ident, $bits:ident, $shift:ident, $add_bits:ident, $set_bits:ident],
+         { $($columns:item)? }) => {
             impl Vector for $v {
                 type Elem = $t;
                 type Mask = __m256i;
@@ -295,6 +411,36 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn add(self, b: Self) -> Self {
                     $add(self, b)
+                }
+                #[inline(always)]
+                unsafe fn sub(self, b: Self) -> Self {
+                    $sub(self, b)
+                }
+                #[inline(always)]
+                unsafe fn mul(self, b: Self) -> Self {
+                    $mul(self, b)
+                }
+                #[inline(always)]
+                unsafe fn div(self, b: Self) -> Self {
+                    $div(self, b)
+                }
+                // Of two operands one of which is NaN these instructions give the second.
+                #[inline(always)]
+                unsafe fn at_least(self, lo: Self) -> Self {
+                    $max(lo, self)
+                }
+                #[inline(always)]
+                unsafe fn at_most(self, hi: Self) -> Self {
+                    $min(hi, self)
+                }
+                #[inline(always)]
+                unsafe fn where_positive(self, y: Self) -> Self {
+                    $and($compare::<_CMP_GT_OQ>(y, $set1(0.0)), self)
+                }
+                #[inline(always)]
+                unsafe fn pow2_of_magic(self) -> Self {
+                    let n = $shift::<{ <$t as Exp>::MANTISSA as i32 }>($bits(self));
+                    $cast($add_bits(n, $set_bits(<$t as Exp>::ONE_BITS)))
                 }
                 #[inline(always)]
                 unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -355,6 +501,19 @@ mod x86 {
         _mm256_maskstore_ps,
         _mm256_blendv_ps,
         _mm256_castsi256_ps,
+        [
+            _mm256_sub_ps,
+            _mm256_mul_ps,
+            _mm256_div_ps,
+            _mm256_min_ps,
+            _mm256_max_ps,
+            _mm256_cmp_ps,
+            _mm256_and_ps,
+            _mm256_castps_si256,
+            _mm256_slli_epi32,
+            _mm256_add_epi32,
+            _mm256_set1_epi32
+        ],
         {
             #[inline(always)]
             unsafe fn columns(from: *const f32, step: usize) -> [Self; 4] {
@@ -386,6 +545,19 @@ mod x86 {
         _mm256_maskstore_pd,
         _mm256_blendv_pd,
         _mm256_castsi256_pd,
+        [
+            _mm256_sub_pd,
+            _mm256_mul_pd,
+            _mm256_div_pd,
+            _mm256_min_pd,
+            _mm256_max_pd,
+            _mm256_cmp_pd,
+            _mm256_and_pd,
+            _mm256_castpd_si256,
+            _mm256_slli_epi64,
+            _mm256_add_epi64,
+            _mm256_set1_epi64x
+        ],
         {}
     );
 }

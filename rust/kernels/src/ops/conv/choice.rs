@@ -2,7 +2,7 @@
 //! never depends on the number of threads, on timing or on how the memory happens to be ordered.
 
 use super::geometry::Geometry;
-use super::{channels_last, winograd};
+use super::{Finish, channels_last, winograd};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -122,9 +122,9 @@ const IMPLICIT_WEIGHTS: usize = 512 * 1024;
 const IMPLICIT_ROWS: usize = 3;
 const IMPLICIT_PIXELS: usize = 24;
 
-/// `(operation, sizes, x, w, bias, out)`, all but the weight and the bias as rows of channels.
+/// `(operation, sizes, x, w, finish, out)`, pictures as rows of channels.
 pub(super) type Forward =
-    unsafe fn(&'static str, &Geometry, *const f32, *const f32, Option<*const f32>, *mut f32) -> Result<()>;
+    unsafe fn(&'static str, &Geometry, *const f32, *const f32, Finish, *mut f32) -> Result<()>;
 /// `(operation, sizes, g, w, dx)` or `(operation, sizes, g, x, dw)`.
 pub(super) type Gradient = unsafe fn(&'static str, &Geometry, *const f32, *const f32, *mut f32) -> Result<()>;
 

@@ -4,7 +4,7 @@
 
 use super::panel::{CHUNK, Runs, Tile, even_blocks, tile_size};
 use super::source::Source;
-use super::{Failure, Geometry};
+use super::{Failure, Finish, Geometry};
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::{SendPtr, for_each};
@@ -26,7 +26,7 @@ struct Plan<'a, T> {
     blocks: Vec<Range<usize>>,
     /// `[group][block][tap][row]`
     weights: *const T,
-    bias: Option<*const T>,
+    finish: Finish<T>,
 }
 
 // SAFETY: the pointers are read only, and outlive the call.
@@ -45,14 +45,14 @@ pub(super) enum Weights {
 ///
 /// # Safety
 /// The pointers are the contiguous tensors of `geo`, the weights in the order that `kind` says;
-/// `bias`, if any, has `o` elements.
+/// a bias has `o` elements.
 pub(super) unsafe fn forward<T: Float>(
     op: &'static str,
     geo: &Geometry,
     kind: Weights,
     x: *const T,
     w: *const T,
-    bias: Option<*const T>,
+    finish: Finish<T>,
     out: *mut T,
 ) -> Result<()> {
     let taps = geo.kh * geo.kw;
@@ -79,7 +79,7 @@ pub(super) unsafe fn forward<T: Float>(
             }
         }
     }
-    let plan = Plan { geo, source, band, taps: source.taps(geo, geo.cg), blocks, weights, bias };
+    let plan = Plan { geo, source, band, taps: source.taps(geo, geo.cg), blocks, weights, finish };
     let panel = CHUNK.min(k) * 2 * lanes;
     let (x, out) = (SendPtr(x.cast_mut()), SendPtr(out));
     let failure = Failure::default();
@@ -115,7 +115,7 @@ impl<T: Float> Kernel<T> for Band<'_, T> {
         let (y0, y1) = (self.band * band, ((self.band + 1) * band).min(geo.oh));
         let x = self.x.add((self.image * geo.c + self.group * geo.cg) * geo.h * geo.w);
         let base = source.band(geo, x, geo.cg, y0, self.copy);
-        let k = self.plan.taps.len();
+        let (k, floor) = (self.plan.taps.len(), self.plan.finish.floor());
         let plane = geo.oh * geo.ow;
         let out = self.out.add((self.image * geo.o + self.group * geo.og) * plane + y0 * geo.ow);
         let pixels = (y1 - y0) * geo.ow;
@@ -141,8 +141,9 @@ impl<T: Float> Kernel<T> for Band<'_, T> {
                         row_step: None,
                         panel: self.panel,
                         k: chunk.len(),
-                        bias: if done == 0 { self.plan.bias.map(|b| b.add(o)) } else { None },
+                        bias: if done == 0 { self.plan.finish.bias.map(|b| b.add(o)) } else { None },
                         add: done > 0,
+                        floor: if chunk.end == k { floor } else { T::from_f64(f64::NEG_INFINITY) },
                         out: out.add(block.start * plane + first),
                         plane,
                         lanes: end - first,

@@ -27,7 +27,9 @@ use crate::error::{Error, Result};
 use crate::for_float_types;
 use crate::memory::{self, Block};
 use crate::ops::copy;
+use crate::ops::elementwise::{Unary, unary};
 use crate::parallel::one_thread_below_grain;
+use crate::simd::vector::Float;
 use crate::tensor::Tensor;
 use std::sync::Mutex;
 
@@ -52,6 +54,24 @@ impl Failure {
             Some(e) => Err(e),
             None => Ok(()),
         }
+    }
+}
+
+/// What happens to an output's sum before it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<T = f32> {
+    /// One value an output channel, which is added.
+    pub bias: Option<*const T>,
+    /// Whether a sum below zero becomes zero; NaN stays.
+    pub relu: bool,
+}
+
+impl<T: Float> Finish<T> {
+    pub const NONE: Finish<T> = Finish { bias: None, relu: false };
+
+    /// What no finished sum lies below.
+    pub fn floor(&self) -> T {
+        T::from_f64(if self.relu { 0.0 } else { f64::NEG_INFINITY })
     }
 }
 
@@ -98,6 +118,15 @@ fn multiply_adds(geo: &Geometry, weight_shape: &[usize]) -> usize {
 
 /// `out[n, o] = bias[o] + sum over c of x[n, c] * w[o, c]`, slid over the plane.
 pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Tensor> {
+    convolve(x, w, bias, spec, false)
+}
+
+/// [`conv2d`] and a ReLU, without a pass over memory for it.
+pub fn conv2d_relu(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> Result<Tensor> {
+    convolve(x, w, bias, spec, true)
+}
+
+fn convolve(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec, relu: bool) -> Result<Tensor> {
     const OP: &str = "conv2d";
     let (x, w) = (copy::contiguous(OP, x)?, copy::contiguous(OP, w)?);
     expect_same_dtype(OP, ("input", &x), ("weight", &w))?;
@@ -123,9 +152,9 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
             true => (channels_last::forward_of_plain as Forward, x),
             false => (kernel, x.to_channels_last(OP)?),
         };
-        let bias = bias.as_ref().map(|b| b.ptr::<f32>().cast_const());
+        let finish = Finish { bias: bias.as_ref().map(|b| b.ptr::<f32>().cast_const()), relu };
         // SAFETY: float32 pictures in the kernel's order, a contiguous weight, of the geometry's sizes.
-        unsafe { kernel(OP, &geo, x.ptr(), w.ptr(), bias, out.ptr())? };
+        unsafe { kernel(OP, &geo, x.ptr(), w.ptr(), finish, out.ptr())? };
         return Ok(Tensor::from_channels_last(out, &geo.output()));
     }
     for_float_types!(OP, x.dtype(), T => {
@@ -136,8 +165,8 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
             unsafe {
                 match algorithm {
                     Algorithm::ImplicitGemm => {
-                        let order = Weights::Forward;
-                        implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), bias, out.ptr())?
+                        let (order, finish) = (Weights::Forward, Finish { bias, relu });
+                        implicit_gemm::forward::<T>(OP, &geo, order, x.ptr(), w.ptr(), finish, out.ptr())?
                     }
                     Algorithm::Depthwise => {
                         let order = Weights::Forward;
@@ -145,6 +174,9 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec) -> 
                     }
                     _ => lowered::forward::<T>(&geo, Weights::Forward, x.ptr(), w.ptr(), bias, out.ptr())?,
                 }
+            }
+            if relu && algorithm != Algorithm::ImplicitGemm {
+                unary(Unary::Relu, &out, Some(&out))?;
             }
         }
         Ok(out)
@@ -179,7 +211,7 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
                 match (algorithm, geo.input_grad_geometry()) {
                     (Algorithm::ImplicitGemm, Some(back)) => {
                         let order = Weights::Flipped;
-                        implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), None, dx.ptr())?
+                        implicit_gemm::forward::<T>(OP, &back, order, g.ptr(), w.ptr(), Finish::NONE, dx.ptr())?
                     }
                     (Algorithm::Depthwise, Some(back)) => {
                         let order = Weights::Flipped;

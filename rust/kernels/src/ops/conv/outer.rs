@@ -249,6 +249,7 @@ impl<T: Float> Sums<'_, T> {
                 out: self.plan.sums.add(sums + (block.start * panels + panel) * width),
                 plane: panels * width,
                 lanes: vectors * V::LANES,
+                floor: T::from_f64(f64::NEG_INFINITY),
             };
             tile.compute::<V>(block.len(), vectors);
         }

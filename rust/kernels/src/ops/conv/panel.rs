@@ -119,6 +119,8 @@ pub(super) struct Tile<T> {
     pub plane: usize,
     /// Lanes to write.
     pub lanes: usize,
+    /// What no sum lies below.
+    pub floor: T,
 }
 
 impl<T: Float> Tile<T> {
@@ -165,15 +167,17 @@ impl<T: Float> Tile<T> {
             w = w.add(if PACKED { M } else { 1 });
             p = p.add(N * V::LANES);
         }
+        let floor = V::splat(self.floor);
         for m in 0..M {
             for n in 0..N {
                 let (out, v) = (self.out.add(m * self.plane + n * V::LANES), acc[m][n]);
                 let lanes = self.lanes.saturating_sub(n * V::LANES);
                 if lanes >= V::LANES {
-                    if self.add { v.add(V::load(out)) } else { v }.store(out);
+                    if self.add { v.add(V::load(out)) } else { v }.at_least(floor).store(out);
                 } else if lanes > 0 {
                     let mask = V::mask(0, lanes);
-                    if self.add { v.add(v.load_lanes(mask, out)) } else { v }.store_lanes(mask, out);
+                    let v = if self.add { v.add(v.load_lanes(mask, out)) } else { v };
+                    v.at_least(floor).store_lanes(mask, out);
                 }
             }
         }

@@ -121,6 +121,7 @@ impl<T: Float> Kernel<T> for Channels<'_, T> {
                         out: self.tile,
                         plane: vectors * V::LANES,
                         lanes: vectors * V::LANES,
+                        floor: T::from_f64(f64::NEG_INFINITY),
                     };
                     tile.compute::<V>(rows, vectors);
                     for row in 0..rows {

@@ -118,6 +118,8 @@ fn check(x: [usize; 4], w: [usize; 4], spec: ConvSpec) {
         y.iter_mut().enumerate().for_each(|(i, v)| *v += vb[i / plane % w[0]]);
         let out = conv2d(&tx, &tw, Some(&bias), spec).unwrap();
         assert_close(&name("with bias"), &out, &y, &ys, eps(Pass::Forward));
+        let [joined, plain] = [conv2d_relu(&tx, &tw, Some(&bias), spec).unwrap(), out].map(|t| to_f64(&t));
+        assert_eq!(joined, plain.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), "{}", name("with ReLU"));
         let got = conv2d_input_grad(&g, &tw, &x, spec).unwrap();
         assert_eq!(got.shape(), x);
         assert_close(&name("input grad"), &got, &dx, &dxs, eps(Pass::InputGrad));

@@ -9,8 +9,9 @@ use crate::ops::copy;
 use crate::packs::Form;
 use crate::tensor::Tensor;
 
-/// A linear layer: `x w^T + bias` for `x` of shape `[*, K]`, `w` of `[N, K]` and `bias` of `[N]`.
-pub fn addmm_bias(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+/// A linear layer: `x w^T + bias` for `x` of shape `[*, K]`, `w` of `[N, K]` and `bias` of `[N]`, and a
+/// ReLU behind it if wanted.
+pub fn addmm_bias(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, relu: bool) -> Result<Tensor> {
     const OP: &str = "linear";
     for t in [Some(x), Some(w), bias].into_iter().flatten() {
         t.expect_cpu(OP)?;
@@ -57,12 +58,12 @@ pub fn addmm_bias(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tenso
     }
     let shape: Dims = lead.iter().copied().chain([n]).collect();
     match x.dtype() {
-        DType::F32 => linear::<f32>(OP, x, w, bias, &shape),
-        DType::F64 => linear::<f64>(OP, x, w, bias, &shape),
+        DType::F32 => linear::<f32>(OP, x, w, bias, relu, &shape),
+        DType::F64 => linear::<f64>(OP, x, w, bias, relu, &shape),
         DType::F16 | DType::BF16 => {
             let wide = |t: &Tensor| copy::cast(OP, t, DType::F32);
             let bias = bias.map(wide).transpose()?;
-            copy::cast(OP, &linear::<f32>(OP, &wide(x)?, &wide(w)?, bias.as_ref(), &shape)?, x.dtype())
+            copy::cast(OP, &linear::<f32>(OP, &wide(x)?, &wide(w)?, bias.as_ref(), relu, &shape)?, x.dtype())
         }
         other => Err(Error::dtype(
             OP,
@@ -76,6 +77,7 @@ fn linear<T: GemmElement>(
     x: &Tensor,
     w: &Tensor,
     bias: Option<&Tensor>,
+    relu: bool,
     shape: &[usize],
 ) -> Result<Tensor> {
     let out = Tensor::empty(op, shape, T::DTYPE)?;
@@ -100,7 +102,7 @@ fn linear<T: GemmElement>(
     let left = Strided { ptr: x.ptr::<T>().cast_const(), line: flat.strides()[0], k: flat.strides()[1] };
     let right = Strided { ptr: w.ptr::<T>().cast_const(), line: w.strides()[0], k: w.strides()[1] };
     let col_bias = bias.as_ref().map_or(std::ptr::null(), |b| b.ptr::<T>().cast_const());
-    let epilogue = Epilogue { col_bias, ..Epilogue::NONE };
+    let epilogue = Epilogue { col_bias, relu, ..Epilogue::NONE };
     let to = Output { alpha: T::ONE, beta: T::ZERO, ptr: out.ptr::<T>(), rs: n as isize, cs: 1, epilogue };
     if rows > ROWS && w.is_contiguous() {
         let form = Form { name: "linear", sizes: [n, k, size_of::<T>(), 0] };

@@ -26,6 +26,8 @@ pub(super) unsafe trait Lanes: Copy {
     /// Stores the first `n` lanes; `mask` is `mask(n)`.
     unsafe fn store(self, p: *mut Self::T, mask: Self::Mask, n: usize);
     unsafe fn add(self, other: Self) -> Self;
+    /// Lanes below zero become zero; NaN stays.
+    unsafe fn relu(self) -> Self;
     /// `self + a * b`, fused where the level can.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
     /// Side of the squares that `transpose` takes, at most 8.
@@ -42,8 +44,8 @@ pub struct Epilogue<T> {
     pub col_bias: *const T,
     /// Added to every column of C (one value a row); null for none.
     pub row_bias: *const T,
-    /// Applied last, to a run of one row of C.
-    pub activation: Option<fn(&mut [T])>,
+    /// Whether values below zero become zero at last; NaN stays.
+    pub relu: bool,
 }
 
 // SAFETY: the biases are only read; whoever calls a GEMM keeps them alive.
@@ -53,10 +55,10 @@ unsafe impl<T> Sync for Epilogue<T> {}
 
 impl<T> Epilogue<T> {
     pub const NONE: Epilogue<T> =
-        Epilogue { col_bias: std::ptr::null(), row_bias: std::ptr::null(), activation: None };
+        Epilogue { col_bias: std::ptr::null(), row_bias: std::ptr::null(), relu: false };
 
     pub fn is_none(&self) -> bool {
-        self.col_bias.is_null() && self.row_bias.is_null() && self.activation.is_none()
+        self.col_bias.is_null() && self.row_bias.is_null() && !self.relu
     }
 
     /// The epilogue of the part of C that starts at a row and a column.
@@ -70,9 +72,9 @@ impl<T> Epilogue<T> {
         self
     }
 
-    /// The epilogue of the transposed C. Only without an activation's row order mattering: it is elementwise.
+    /// The epilogue of the transposed C.
     pub(super) fn transposed(self) -> Epilogue<T> {
-        Epilogue { col_bias: self.row_bias, row_bias: self.col_bias, activation: self.activation }
+        Epilogue { col_bias: self.row_bias, row_bias: self.col_bias, relu: self.relu }
     }
 }
 
@@ -149,21 +151,43 @@ pub(super) unsafe fn tile<V: Lanes, const MR: usize, const NV: usize, const PACK
         a = a.wrapping_offset(csa);
         b = b.wrapping_offset(t.ldb);
     }
-    let plain = t.alpha == V::T::ONE && t.epilogue.is_none();
+    let e = &t.epilogue;
     let last = t.n - (NV - 1) * lanes;
-    if plain && t.beta == V::T::ZERO {
+    let fresh = t.beta == V::T::ZERO;
+    // What is added has to be loaded, by whole vectors or under a mask.
+    let loads = V::MASKED || last == lanes;
+    if t.alpha == V::T::ONE
+        && e.row_bias.is_null()
+        && (loads || (fresh && e.col_bias.is_null()))
+        && (fresh || t.beta == V::T::ONE)
+    {
+        if !fresh {
+            for i in 0..MR {
+                let c = t.c.offset(i as isize * t.ldc);
+                for j in 0..NV {
+                    acc[i][j] = acc[i][j].add(V::load(c.add(j * lanes), masks[j]));
+                }
+            }
+        }
+        if !e.col_bias.is_null() {
+            for j in 0..NV {
+                let bias = V::load(e.col_bias.add(j * lanes), masks[j]);
+                for i in 0..MR {
+                    acc[i][j] = acc[i][j].add(bias);
+                }
+            }
+        }
+        if e.relu {
+            for i in 0..MR {
+                for j in 0..NV {
+                    acc[i][j] = acc[i][j].relu();
+                }
+            }
+        }
         for i in 0..MR {
             let c = t.c.offset(i as isize * t.ldc);
             for j in 0..NV {
                 acc[i][j].store(c.add(j * lanes), masks[j], if j == NV - 1 { last } else { lanes });
-            }
-        }
-    } else if plain && t.beta == V::T::ONE && (V::MASKED || last == lanes) {
-        for i in 0..MR {
-            let c = t.c.offset(i as isize * t.ldc);
-            for j in 0..NV {
-                let p = c.add(j * lanes);
-                acc[i][j].add(V::load(p, masks[j])).store(p, masks[j], lanes);
             }
         }
     } else {
@@ -212,8 +236,11 @@ pub(super) unsafe fn apply<T: GemmElement>(e: &Epilogue<T>, i: usize, row: *mut 
             *row.add(j) += bias;
         }
     }
-    if let Some(f) = e.activation {
-        f(std::slice::from_raw_parts_mut(row, n));
+    if e.relu {
+        for j in 0..n {
+            let v = *row.add(j);
+            *row.add(j) = if v < T::ZERO { T::ZERO } else { v };
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::micro::{Lanes, micro_kernels};
 use std::arch::x86_64::*;
 
 macro_rules! avx2_lanes {
-    ($name:ident, $T:ty, $V:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident, $block:literal, $transpose:path) => {
+    ($name:ident, $T:ty, $V:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $max:ident, $fma:ident, $block:literal, $transpose:path) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(super) struct $name($V);
@@ -50,6 +50,11 @@ macro_rules! avx2_lanes {
             #[inline(always)]
             unsafe fn add(self, other: Self) -> Self {
                 $name($add(self.0, other.0))
+            }
+            #[inline(always)]
+            unsafe fn relu(self) -> Self {
+                // Of the two the instruction gives the second where one is NaN.
+                $name($max($zero(), self.0))
             }
             const BLOCK: usize = $block;
             #[inline(always)]
@@ -111,6 +116,7 @@ avx2_lanes!(
     _mm256_loadu_ps,
     _mm256_storeu_ps,
     _mm256_add_ps,
+    _mm256_max_ps,
     _mm256_fmadd_ps,
     8,
     transpose_f32
@@ -125,6 +131,7 @@ avx2_lanes!(
     _mm256_loadu_pd,
     _mm256_storeu_pd,
     _mm256_add_pd,
+    _mm256_max_pd,
     _mm256_fmadd_pd,
     4,
     transpose_f64

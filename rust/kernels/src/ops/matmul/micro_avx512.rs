@@ -5,7 +5,7 @@ use super::micro::{Lanes, micro_kernels};
 use std::arch::x86_64::*;
 
 macro_rules! avx512_lanes {
-    ($name:ident, $T:ty, $V:ty, $mask:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $maskload:ident, $store:ident, $maskstore:ident, $add:ident, $fma:ident, $block:literal, $transpose:path) => {
+    ($name:ident, $T:ty, $V:ty, $mask:ty, $n:literal, $zero:ident, $splat:ident, $load:ident, $maskload:ident, $store:ident, $maskstore:ident, $add:ident, $max:ident, $fma:ident, $block:literal, $transpose:path) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(super) struct $name($V);
@@ -48,6 +48,11 @@ macro_rules! avx512_lanes {
             unsafe fn add(self, other: Self) -> Self {
                 $name($add(self.0, other.0))
             }
+            #[inline(always)]
+            unsafe fn relu(self) -> Self {
+                // Of the two the instruction gives the second where one is NaN.
+                $name($max($zero(), self.0))
+            }
             const BLOCK: usize = $block;
             #[inline(always)]
             unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {
@@ -74,6 +79,7 @@ avx512_lanes!(
     _mm512_storeu_ps,
     _mm512_mask_storeu_ps,
     _mm512_add_ps,
+    _mm512_max_ps,
     _mm512_fmadd_ps,
     8,
     super::micro_avx2::transpose_f32
@@ -91,6 +97,7 @@ avx512_lanes!(
     _mm512_storeu_pd,
     _mm512_mask_storeu_pd,
     _mm512_add_pd,
+    _mm512_max_pd,
     _mm512_fmadd_pd,
     4,
     super::micro_avx2::transpose_f64

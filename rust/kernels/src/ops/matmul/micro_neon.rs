@@ -4,7 +4,7 @@ use super::micro::{Lanes, micro_kernels};
 use std::arch::aarch64::*;
 
 macro_rules! neon_lanes {
-    ($name:ident, $T:ty, $V:ty, $n:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident) => {
+    ($name:ident, $T:ty, $V:ty, $n:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $max:ident, $fma:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(super) struct $name($V);
@@ -50,6 +50,10 @@ macro_rules! neon_lanes {
             unsafe fn add(self, other: Self) -> Self {
                 $name($add(self.0, other.0))
             }
+            #[inline(always)]
+            unsafe fn relu(self) -> Self {
+                $name($max(self.0, $splat(0.0)))
+            }
             const BLOCK: usize = 4;
             #[inline(always)]
             unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {
@@ -67,8 +71,8 @@ macro_rules! neon_lanes {
     };
 }
 
-neon_lanes!(F32x4, f32, float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vfmaq_f32);
-neon_lanes!(F64x2, f64, float64x2_t, 2, vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vfmaq_f64);
+neon_lanes!(F32x4, f32, float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmaxq_f32, vfmaq_f32);
+neon_lanes!(F64x2, f64, float64x2_t, 2, vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vmaxq_f64, vfmaq_f64);
 
 micro_kernels!(f32_kernel, f32, F32x4, 8, [1 2 3 4 5 6 7 8], "neon");
 micro_kernels!(f64_kernel, f64, F64x2, 4, [1 2 3 4 5 6 7 8], "neon");

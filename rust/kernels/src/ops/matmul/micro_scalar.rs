@@ -50,6 +50,13 @@ macro_rules! portable_lanes {
                 }
                 self
             }
+            #[inline(always)]
+            unsafe fn relu(mut self) -> Self {
+                for i in 0..$n {
+                    self.0[i] = if self.0[i] < 0.0 { 0.0 } else { self.0[i] };
+                }
+                self
+            }
             const BLOCK: usize = 4;
             #[inline(always)]
             unsafe fn transpose(lines: [*const $T; 8], out: *mut $T, width: usize) {

@@ -14,6 +14,7 @@ mod micro_pack;
 mod micro_scalar;
 mod micro_vectors;
 mod pack;
+mod panel;
 #[cfg(test)]
 mod tests;
 mod vectors;
@@ -22,6 +23,7 @@ pub use gemm::{Output, gemm, gemm_operands, gemm_prepacked, kernel_of};
 pub use linear::addmm_bias;
 pub use micro::{Epilogue, Kernel};
 pub use pack::{Operand, PackedB, Strided};
+pub use panel::rows_by_panel;
 pub(crate) use vectors::ROWS;
 
 use crate::dtype::{DType, Element};

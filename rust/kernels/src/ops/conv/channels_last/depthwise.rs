@@ -3,7 +3,7 @@
 
 use super::super::panel::even_blocks;
 use super::super::patches::valid_range;
-use super::super::{Failure, Geometry};
+use super::super::{Failure, Finish, Geometry};
 use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use crate::error::Result;
 use crate::memory::{self, Block};
@@ -36,7 +36,7 @@ struct Plan<'a> {
     /// `[tap][channel]`; a lattice's `weights` is its first tap's number.
     weights: *const f32,
     order: &'a [usize],
-    bias: Option<*const f32>,
+    finish: Finish,
     x: *const f32,
     out: *mut f32,
 }
@@ -51,7 +51,7 @@ pub(super) unsafe fn forward(
     geo: &Geometry,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let taps = taps(geo);
@@ -68,7 +68,7 @@ pub(super) unsafe fn forward(
         lattices: &[lattice],
         weights: weights.as_ptr().cast(),
         order: &order,
-        bias,
+        finish,
         x,
         out,
     }
@@ -103,7 +103,7 @@ pub(super) unsafe fn input_grad(
         lattices: &lattices,
         weights: weights.as_ptr().cast(),
         order: &order,
-        bias: None,
+        finish: Finish::NONE,
         x: g,
         out: dx,
     }
@@ -235,10 +235,16 @@ impl Row<'_> {
 
     #[inline(always)]
     unsafe fn start<V: Vector<Elem = f32>, const FULL: bool>(&self, c: usize, mask: V::Mask) -> V {
-        match self.plan.bias {
+        match self.plan.finish.bias {
             Some(bias) => load::<V, FULL>(bias.add(c), mask),
             None => V::splat(0.0),
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector<Elem = f32>, const FULL: bool>(&self, sum: V, mask: V::Mask, to: *mut f32) {
+        let v = sum.at_least(V::splat(self.plan.finish.floor()));
+        if FULL { v.store(to) } else { v.store_lanes(mask, to) }
     }
 
     #[inline(always)]
@@ -261,7 +267,7 @@ impl Row<'_> {
         }
         for p in 0..P {
             let to = self.out.add((x + p) * target_step[1] * target.pitch + c);
-            if FULL { acc[p].store(to) } else { acc[p].store_lanes(mask, to) }
+            self.store::<V, FULL>(acc[p], mask, to);
         }
     }
 
@@ -278,6 +284,6 @@ impl Row<'_> {
             }
         }
         let to = self.out.add(x * target_step[1] * target.pitch + c);
-        if FULL { acc.store(to) } else { acc.store_lanes(mask, to) }
+        self.store::<V, FULL>(acc, mask, to);
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Product {
     pub bias: Option<*const f32>,
     /// Whether to add to what the targets hold.
     pub add: bool,
+    /// What no sum lies below.
+    pub floor: f32,
 }
 
 impl Product {
@@ -85,6 +87,7 @@ impl Product {
             }
             sources = sources.add(M);
         }
+        let floor = V::splat(self.floor);
         // Plain loops: a branch inside would keep the sums out of registers.
         if self.lanes == N * V::LANES {
             if self.add {
@@ -98,7 +101,7 @@ impl Product {
             for m in 0..M {
                 let to = (*self.targets.add(m)).add(self.column);
                 for n in 0..N {
-                    acc[m][n].store(to.add(n * V::LANES));
+                    acc[m][n].at_least(floor).store(to.add(n * V::LANES));
                 }
             }
             return;
@@ -116,7 +119,7 @@ impl Product {
         for m in 0..M {
             let to = (*self.targets.add(m)).add(self.column);
             for n in 0..N {
-                acc[m][n].store_lanes(masks[n], to.add(n * V::LANES));
+                acc[m][n].at_least(floor).store_lanes(masks[n], to.add(n * V::LANES));
             }
         }
     }

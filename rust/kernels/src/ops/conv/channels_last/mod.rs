@@ -14,7 +14,7 @@ mod weights;
 
 use self::rows::Order;
 use self::weights::Columns;
-use super::{Geometry, Pass};
+use super::{Finish, Geometry, Pass};
 use crate::error::Result;
 
 /// One channel a group on either side.
@@ -33,22 +33,22 @@ const THIN: usize = 16;
 const SPREAD: usize = 8;
 
 /// # Safety
-/// The pointers are the contiguous channels-last tensors of `geo`, and its weight; `bias`, if any,
+/// The pointers are the contiguous channels-last tensors of `geo`, and its weight; a bias
 /// has `o` elements; no size is zero.
 pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     match () {
-        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w, bias, out),
+        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w, finish, out),
         _ if is_thin(geo) => {
-            rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), bias, out)
+            rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), finish, out)
         }
-        _ => pointers::forward(op, geo, x, w, bias, out),
+        _ => pointers::forward(op, geo, x, w, finish, out),
     }
 }
 
@@ -61,10 +61,10 @@ pub(super) unsafe fn forward_of_plain(
     geo: &Geometry,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
-    rows::forward(op, geo, (x, Order::Plain), (w, Columns::Outputs), bias, out)
+    rows::forward(op, geo, (x, Order::Plain), (w, Columns::Outputs), finish, out)
 }
 
 /// # Safety
@@ -82,7 +82,7 @@ pub(super) unsafe fn input_grad(
             spread::input_grad(op, geo, g, w, dx)
         }
         Some(back) if is_thin(&back) => {
-            rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), None, dx)
+            rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), Finish::NONE, dx)
         }
         _ => pointers::input_grad(op, geo, g, w, dx),
     }

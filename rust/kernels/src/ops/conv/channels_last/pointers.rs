@@ -4,7 +4,7 @@
 //! that reach it.
 
 use super::super::panel::{even_blocks, tile_size};
-use super::super::{Failure, Geometry};
+use super::super::{Failure, Finish, Geometry};
 use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use super::micro::Product;
 use super::weights::{Columns, Panels, Place, pack, pad_bias};
@@ -43,6 +43,8 @@ pub(super) struct Plan<'a> {
     pub out: *mut f32,
     /// Padded to whole panels, for each group.
     pub bias: Option<*const f32>,
+    /// What no finished sum lies below.
+    pub floor: f32,
     pub zeros: *const f32,
 }
 
@@ -56,14 +58,14 @@ pub(in super::super) unsafe fn forward(
     geo: &Geometry,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let taps = taps(geo);
     let places: Vec<_> = (0..taps.len()).map(|index| Place { start: 0, index, taps: taps.len() }).collect();
     let packed = pack(op, geo, Columns::Outputs, &places, w)?;
     let panels = Panels::new(geo.og);
-    let bias = match bias {
+    let bias = match finish.bias {
         Some(bias) => Some(pad_bias(op, geo.spec.groups, panels, bias)?),
         None => None,
     };
@@ -84,6 +86,7 @@ pub(in super::super) unsafe fn forward(
         x,
         out,
         bias: bias.as_ref().map(|b| b.as_ptr().cast_const().cast()),
+        floor: finish.floor(),
         zeros: zeros.as_ptr().cast(),
     }
     .compute(op)
@@ -118,6 +121,7 @@ pub(in super::super) unsafe fn input_grad(
         x: g,
         out: dx,
         bias: None,
+        floor: f32::NEG_INFINITY,
         zeros: zeros.as_ptr().cast(),
     }
     .compute(op)
@@ -227,6 +231,7 @@ impl Kernel<f32> for Task<'_> {
                 for first in (0..channels).step_by(piece) {
                     let (taps_now, channels_now) = (chunk.min(taps - tap), piece.min(channels - first));
                     let fresh = tap == 0 && first == 0;
+                    let done = tap + taps_now == taps && first + channels_now == channels;
                     for row in (0..count).step_by(height) {
                         let rows = height.min(count - row);
                         let product = Product {
@@ -243,6 +248,7 @@ impl Kernel<f32> for Task<'_> {
                                 _ => None,
                             },
                             add: !fresh,
+                            floor: if done { self.plan.floor } else { f32::NEG_INFINITY },
                         };
                         product.compute::<V>(rows, vectors);
                     }

@@ -1,7 +1,7 @@
 //! Few input channels: in a padded channels-last copy each row of the kernel is one run of floats,
 //! so that it acts as a single tap of `width * channels` channels. The copy also reads plain storage.
 
-use super::super::Geometry;
+use super::super::{Finish, Geometry};
 use super::lattice::{Lattice, Picture};
 use super::weights::{Columns, Panels, Place, pack, pad_bias};
 use super::{outer, pointers};
@@ -47,7 +47,7 @@ pub(super) unsafe fn forward(
     geo: &Geometry,
     (x, order): (*const f32, Order),
     (w, columns): (*const f32, Columns),
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let (copy, source) = pad(op, geo, x, order)?;
@@ -64,7 +64,7 @@ pub(super) unsafe fn forward(
     let places: Vec<_> = (0..geo.kh).map(|index| Place { start: 0, index, taps: geo.kh }).collect();
     let packed = pack(op, &rows, Columns::Outputs, &places, to)?;
     let panels = Panels::new(geo.o);
-    let bias = match bias {
+    let bias = match finish.bias {
         Some(bias) => Some(pad_bias(op, 1, panels, bias)?),
         None => None,
     };
@@ -83,6 +83,7 @@ pub(super) unsafe fn forward(
         x: copy.as_ptr().cast(),
         out,
         bias: bias.as_ref().map(|b| b.as_ptr().cast_const().cast()),
+        floor: finish.floor(),
         // Every window lies inside the copy.
         zeros: copy.as_ptr().cast(),
     }

@@ -144,6 +144,7 @@ impl Kernel<f32> for Band<'_> {
                             lanes: vectors * V::LANES,
                             bias: None,
                             add: first > 0,
+                            floor: f32::NEG_INFINITY,
                         };
                         product.compute::<V>(rows, vectors);
                     }

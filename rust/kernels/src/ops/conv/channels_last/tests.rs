@@ -39,12 +39,20 @@ pub(super) fn case(x: [usize; 4], w: [usize; 4], spec: ConvSpec) -> Case {
 
 impl Case {
     fn forward(&self, bias: bool) -> Vec<f32> {
-        let mut out = vec![f32::NAN; self.g.len()];
-        let bias = bias.then_some(self.bias.as_ptr());
-        // SAFETY: the vectors have the geometry's sizes.
-        unsafe {
-            forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), bias, out.as_mut_ptr()).unwrap()
+        let run = |relu| {
+            let mut out = vec![f32::NAN; self.g.len()];
+            let finish = Finish { bias: bias.then_some(self.bias.as_ptr()), relu };
+            // SAFETY: the vectors have the geometry's sizes.
+            unsafe {
+                forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), finish, out.as_mut_ptr())
+                    .unwrap()
+            };
+            out
         };
+        let out = run(false);
+        for (joined, v) in run(true).into_iter().zip(&out) {
+            assert!(joined == v.max(0.0) || joined.is_nan() && v.is_nan(), "{joined} {v}");
+        }
         out
     }
 
@@ -192,7 +200,7 @@ fn few_channels_are_read_from_plain_storage_too() {
     let (mut out, mut dw) = (vec![f32::NAN; case.g.len()], vec![f32::NAN; case.w.len()]);
     // SAFETY: the vectors have the geometry's sizes.
     unsafe {
-        let (w, bias) = (case.w.as_ptr(), Some(case.bias.as_ptr()));
+        let (w, bias) = (case.w.as_ptr(), Finish { bias: Some(case.bias.as_ptr()), relu: false });
         forward_of_plain("test", geo, plain.as_ptr(), w, bias, out.as_mut_ptr()).unwrap();
         weight_grad_of_plain("test", geo, case.g.as_ptr(), plain.as_ptr(), dw.as_mut_ptr()).unwrap();
     }

@@ -5,7 +5,7 @@ use super::tiles::{Gather, Pictures, Scatter, Side};
 use super::weights::{Pack, Panel, space};
 use crate::error::Result;
 use crate::memory;
-use crate::ops::conv::{Failure, Geometry};
+use crate::ops::conv::{Failure, Finish, Geometry};
 use crate::parallel::{SendPtr, for_each};
 use crate::simd::vector::run;
 
@@ -35,7 +35,7 @@ struct Convolution<'a, const M: usize, const R: usize, const A: usize> {
     blocks: usize,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 }
 
@@ -58,7 +58,7 @@ pub(super) unsafe fn forward<const M: usize, const R: usize, const A: usize>(
     flipped: bool,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let [input, output] = pictures(geo, M);
@@ -75,7 +75,7 @@ pub(super) unsafe fn forward<const M: usize, const R: usize, const A: usize>(
         blocks: geo.c.div_ceil(lanes),
         x,
         w,
-        bias,
+        finish,
         out,
     };
     let bytes = A * A * geo.c * geo.o * size_of::<f32>();
@@ -160,7 +160,7 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
                         from: products,
                         step: m_step,
                         channel: panel * width,
-                        bias: self.bias,
+                        finish: self.finish,
                         out: self.out,
                     });
                 }
@@ -227,7 +227,7 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
                     from: products,
                     step: m_step,
                     channel: panel * width,
-                    bias: self.bias,
+                    finish: self.finish,
                     out: self.out,
                 });
             });

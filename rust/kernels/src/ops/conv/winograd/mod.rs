@@ -14,7 +14,7 @@ mod product;
 mod tiles;
 mod weights;
 
-use super::{Geometry, Pass};
+use super::{Finish, Geometry, Pass};
 use crate::error::Result;
 
 /// F(m, r), by its name.
@@ -102,16 +102,16 @@ use self::forward::forward as transformed;
 use self::gradient::weight_grad as transformed_grad;
 
 /// # Safety
-/// `x` and `out` are channels-last, `w` and `bias` contiguous, of the sizes of `geo`, which suits.
+/// `x` and `out` are channels-last, `w` contiguous, of the sizes of `geo`, which suits.
 pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
     w: *const f32,
-    bias: Option<*const f32>,
+    finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
-    with_form!(geo, transformed(op, geo, false, x, w, bias, out))
+    with_form!(geo, transformed(op, geo, false, x, w, finish, out))
 }
 
 /// # Safety
@@ -126,7 +126,7 @@ pub(super) unsafe fn input_grad(
     let Some(back) = geo.input_grad_geometry() else {
         unreachable!("asked for where `suits` said no");
     };
-    with_form!(&back, transformed(op, &back, true, g, w, None, dx))
+    with_form!(&back, transformed(op, &back, true, g, w, Finish::NONE, dx))
 }
 
 /// # Safety

@@ -40,12 +40,20 @@ impl Case {
     }
 
     fn forward(&self) -> Vec<f32> {
-        let mut out = vec![7.0; self.g.len()];
-        let bias = Some(self.bias.as_ptr());
-        // SAFETY: tensors of the geometry's sizes.
-        unsafe {
-            forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), bias, out.as_mut_ptr()).unwrap()
+        let run = |relu| {
+            let mut out = vec![7.0; self.g.len()];
+            let finish = Finish { bias: Some(self.bias.as_ptr()), relu };
+            // SAFETY: tensors of the geometry's sizes.
+            unsafe {
+                forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), finish, out.as_mut_ptr())
+                    .unwrap()
+            };
+            out
         };
+        let out = run(false);
+        for (joined, v) in run(true).into_iter().zip(&out) {
+            assert!(joined == v.max(0.0) || joined.is_nan() && v.is_nan(), "{joined} {v}");
+        }
         out
     }
 

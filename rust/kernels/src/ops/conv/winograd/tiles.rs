@@ -4,6 +4,7 @@
 //! that the products read neighbours, whatever the number of channels.
 
 use super::points::{Input, Line, OutputGrad, Scheme};
+use crate::ops::conv::Finish;
 use crate::simd::vector::{Kernel, Vector};
 use std::ops::Range;
 
@@ -150,7 +151,7 @@ impl<const M: usize, const R: usize, const A: usize> Gather<'_, M, R, A> {
     }
 }
 
-/// Transforms products back, `A' m A`, and writes them with the bias to the output.
+/// Transforms products back, `A' m A`, finishes them and writes them to the output.
 pub(super) struct Scatter<'a, const M: usize, const R: usize, const A: usize> {
     pub pictures: &'a Pictures,
     pub tiles: Range<usize>,
@@ -159,7 +160,7 @@ pub(super) struct Scatter<'a, const M: usize, const R: usize, const A: usize> {
     pub step: usize,
     /// The first channel of the panel.
     pub channel: usize,
-    pub bias: Option<*const f32>,
+    pub finish: Finish,
     pub out: *mut f32,
 }
 
@@ -169,13 +170,13 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Scatter<'_,
     #[inline(always)]
     unsafe fn run<V: Vector<Elem = f32>>(self) {
         let p = self.pictures;
-        let zero = V::splat(0.0);
+        let (zero, floor) = (V::splat(0.0), V::splat(self.finish.floor()));
         let mut masks = [V::mask(0, 0); 2];
         let mut bias = [zero; 2];
         for half in 0..2 {
             let channel = self.channel + half * V::LANES;
             masks[half] = V::mask(0, p.c.saturating_sub(channel).min(V::LANES));
-            if let Some(values) = self.bias {
+            if let Some(values) = self.finish.bias {
                 bias[half] = zero.load_lanes(masks[half], values.wrapping_add(channel));
             }
         }
@@ -210,7 +211,8 @@ impl<const M: usize, const R: usize, const A: usize> Kernel<f32> for Scatter<'_,
                     }
                     let values: [V; M] = Scheme::<M, R, A>::sums(column, false);
                     for y in ys.clone() {
-                        let (v, at) = (values[y].add(bias[half]), to.wrapping_add((y * p.w + x) * p.c));
+                        let v = values[y].add(bias[half]).at_least(floor);
+                        let at = to.wrapping_add((y * p.w + x) * p.c);
                         if whole {
                             v.store(at);
                         } else {

@@ -1,0 +1,397 @@
+"""Sequences of several lengths in one batch: packed rows for recurrent layers, and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ... import _core, ops
+from ..._core import Tensor
+
+Self = TypeVar("Self", bound="PackedSequence")
+ShapeError = _core.ShapeError
+
+
+class PackedSequence_(NamedTuple):
+    """The fields of ``PackedSequence``."""
+
+    data: Tensor
+    batch_sizes: Tensor
+    sorted_indices: Tensor | None
+    unsorted_indices: Tensor | None
+
+
+class PackedSequence(PackedSequence_):
+    """Sequences of several lengths, step by step: the first rows of all, then the second rows, and so on.
+
+    ``batch_sizes`` says how many sequences reach each step; ``sorted_indices`` which sequence of the caller's
+    stands where, longest first, and ``unsorted_indices`` the way back (None: they came sorted). To be made by
+    ``pack_padded_sequence`` or ``pack_sequence``. All recurrent layers take one and give one back.
+
+    Example:
+        >>> rnn = lt.nn.utils.rnn
+        >>> packed = rnn.pack_sequence([lt.tensor([1, 2, 3]), lt.tensor([4])])
+        >>> packed.data, packed.batch_sizes
+        (tensor([1, 4, 2, 3]), tensor([2, 1, 1]))
+    """
+
+    def __new__(
+        cls: type[Self],
+        data: Any,
+        batch_sizes: Tensor | None = None,
+        sorted_indices: Tensor | None = None,
+        unsorted_indices: Tensor | None = None,
+    ) -> Self:
+        if batch_sizes is None:
+            pair: list[Any] = list(data) if isinstance(data, (tuple, list)) else []  # pyright: ignore[reportUnknownArgumentType]
+            if len(pair) != 2:
+                raise TypeError(
+                    f"{cls.__name__}: expected data and batch_sizes; make one with pack_padded_sequence"
+                )
+            data, batch_sizes = pair
+        if unsorted_indices is None:
+            unsorted_indices = invert_permutation(sorted_indices)
+        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)  # pyright: ignore[reportArgumentType]
+
+    def _with(self: Self, change: Callable[[Tensor], Tensor]) -> Self:
+        data = change(self.data)
+        if data is self.data:
+            return self
+        return type(self)(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
+
+    def to(self: Self, *args: Any, **kwargs: Any) -> Self:
+        """With ``data`` in another dtype or on another device, as ``Tensor.to``."""
+        return self._with(lambda t: t.to(*args, **kwargs))
+
+    def cpu(self: Self) -> Self:
+        """With ``data`` in main memory."""
+        return self.to("cpu")
+
+    def double(self: Self) -> Self:
+        """With ``data`` as float64."""
+        return self.to(_core.float64)
+
+    def float(self: Self) -> Self:
+        """With ``data`` as float32."""
+        return self.to(_core.float32)
+
+    def half(self: Self) -> Self:
+        """With ``data`` as float16."""
+        return self.to(_core.float16)
+
+    def long(self: Self) -> Self:
+        """With ``data`` as int64."""
+        return self.to(_core.int64)
+
+    def int(self: Self) -> Self:
+        """With ``data`` as int32."""
+        return self.to(_core.int32)
+
+    def short(self: Self) -> Self:
+        """With ``data`` as int16."""
+        return self.to(_core.int16)
+
+    def char(self: Self) -> Self:
+        """With ``data`` as int8."""
+        return self.to(_core.int8)
+
+    def byte(self: Self) -> Self:
+        """With ``data`` as uint8."""
+        return self.to(_core.uint8)
+
+    def pin_memory(self: Self) -> Self:
+        """Itself: there is no memory to pin."""
+        return self
+
+    def is_pinned(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def is_cuda(self) -> bool:
+        """False."""
+        return False
+
+
+def invert_permutation(permutation: Tensor | None) -> Tensor | None:
+    """The permutation that undoes this one; None stays None.
+
+    Example:
+        >>> lt.nn.utils.rnn.invert_permutation(lt.tensor([2, 0, 1]))
+        tensor([1, 2, 0])
+    """
+    if permutation is None:
+        return None
+    back = [0] * permutation.numel()
+    for place, i in enumerate(permutation.tolist()):
+        back[i] = place
+    return _ints(back)
+
+
+def _ints(values: Sequence[int]) -> Tensor:
+    return _core.from_numbers(tuple(values), [len(values)], _core.int64)
+
+
+def read_lengths(op: str, lengths: Any, batch: int, steps: int) -> list[int]:
+    """Lengths as ints, one for each of ``batch`` sequences, each from 1 to ``steps``."""
+    if isinstance(lengths, Tensor):
+        if lengths.ndim != 1 or lengths.dtype.is_floating_point:
+            raise ShapeError(
+                f"{op}: lengths must be one axis of integers, "
+                f"got {lengths.dtype.name} of shape {list(lengths.shape)}"
+            )
+        lengths = lengths.tolist()
+    if not isinstance(lengths, Iterable):
+        raise TypeError(f"{op}: lengths must be a list or a tensor, got {type(lengths).__name__}")
+    found: list[int] = []
+    given: list[Any] = list(lengths)  # pyright: ignore[reportUnknownArgumentType]
+    for n in given:
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"{op}: lengths must be ints, got {n!r}")
+        found.append(n.__index__())
+    if len(found) != batch:
+        raise ShapeError(f"{op}: expected one length for each of {batch} sequences, got {len(found)}")
+    for i, n in enumerate(found):
+        if n < 1:
+            raise ValueError(
+                f"{op}: every length must be 1 or more, got {n} for sequence {i}; leave empty sequences out"
+            )
+        if n > steps:
+            raise ShapeError(
+                f"{op}: length {n} of sequence {i} is more than the {steps} steps that the padded input has"
+            )
+    return found
+
+
+class Packing(NamedTuple):
+    """How a padded batch is packed."""
+
+    batch_sizes: list[int]
+    # The sequences, longest first; None where they came so.
+    order: list[int] | None
+    # Of each packed row, its place in the padded batch `[steps * batch]`.
+    rows: Tensor
+
+    def pack(self, input: Tensor) -> Tensor:
+        """The rows of ``[steps, batch, *]`` that hold something."""
+        steps, batch, *rest = input.shape
+        return ops.index_select(ops.reshape(input, [steps * batch, *rest]), 0, self.rows)
+
+    def pad(self, data: Tensor, steps: int, batch: int, value: Any = 0.0) -> Tensor:
+        """The rows back in ``[steps, batch, *]``, the rest filled with ``value``."""
+        rest = list(data.shape[1:])
+        filled = _core.full([steps * batch, *rest], value, data.dtype)
+        return ops.reshape(ops.index_put(filled, data, (self.rows,)), [steps, batch, *rest])
+
+
+def packing(lengths: list[int]) -> Packing:
+    """The packing of sequences of these lengths, longest first; equal ones stay in order."""
+    batch = len(lengths)
+    order: list[int] | None = sorted(range(batch), key=lambda i: -lengths[i])
+    falling = [lengths[i] for i in order]
+    if order == list(range(batch)):
+        order = None
+    sizes: list[int] = []
+    reach = batch
+    for t in range(falling[0] if falling else 0):
+        while falling[reach - 1] <= t:
+            reach -= 1
+        sizes.append(reach)
+    return _placed(sizes, order)
+
+
+def _placed(sizes: list[int], order: list[int] | None) -> Packing:
+    batch = sizes[0] if sizes else 0
+    places = range(batch) if order is None else order
+    rows = [t * batch + i for t, n in enumerate(sizes) for i in places[:n]]
+    return Packing(sizes, order, _ints(rows))
+
+
+def pack_padded_sequence(
+    input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+) -> PackedSequence:
+    """Packs a padded batch.
+
+    Shapes: input ``[T, B, *]`` (``batch_first``: ``[B, T, *]``), lengths a list or a tensor of B ints from 1
+    to T, falling unless ``enforce_sorted=False``.
+
+    Example:
+        >>> rnn = lt.nn.utils.rnn
+        >>> rnn.pack_padded_sequence(lt.tensor([[1, 2], [3, 0]]), [2, 1], batch_first=True).data
+        tensor([1, 3, 2])
+    """
+    if not isinstance(input, Tensor) or input.ndim < 2:
+        got = f"shape {list(input.shape)}" if isinstance(input, Tensor) else type(input).__name__
+        raise ShapeError(f"pack_padded_sequence: expected a tensor of 2 axes or more, got {got}")
+    steps_first = ops.transpose(input, 0, 1) if batch_first else input
+    steps, batch = steps_first.shape[:2]
+    found = read_lengths("pack_padded_sequence", lengths, batch, steps)
+    if not found:
+        raise ShapeError("pack_padded_sequence: the batch is empty; expected at least one sequence")
+    made = packing(found)
+    if made.order is not None and enforce_sorted:
+        raise ValueError(
+            f"pack_padded_sequence: lengths must fall when enforce_sorted is True, got {found}; "
+            "pass enforce_sorted=False to have them sorted"
+        )
+    indices = None
+    if not enforce_sorted:
+        indices = _ints(range(batch) if made.order is None else made.order)
+    return PackedSequence(made.pack(steps_first), _ints(made.batch_sizes), indices)
+
+
+def unpacking(sequence: PackedSequence) -> tuple[list[int], Packing]:
+    """The caller's lengths of packed sequences, and their packing."""
+    sizes: list[int] = sequence.batch_sizes.tolist()
+    order = None if sequence.sorted_indices is None else sequence.sorted_indices.tolist()
+    lengths = [0] * (sizes[0] if sizes else 0)
+    for size in sizes:
+        for i in range(size):
+            lengths[i if order is None else order[i]] += 1
+    return lengths, _placed(sizes, order)
+
+
+def pad_packed_sequence(
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The padded batch ``[T, B, *]`` (``batch_first``: ``[B, T, *]``) and the lengths, as a tensor.
+
+    T is the longest length, or ``total_length``.
+
+    Example:
+        >>> rnn = lt.nn.utils.rnn
+        >>> rnn.pad_packed_sequence(rnn.pack_sequence([lt.tensor([1, 2]), lt.tensor([3])]), batch_first=True)
+        (tensor([[1, 2],
+                [3, 0]]), tensor([2, 1]))
+    """
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(f"pad_packed_sequence: expected a PackedSequence, got {type(sequence).__name__}")
+    lengths, made = unpacking(sequence)
+    steps = len(made.batch_sizes)
+    if total_length is not None:
+        if total_length < steps:
+            raise ValueError(
+                f"pad_packed_sequence: total_length must be at least {steps}, the length of the longest "
+                f"sequence, got {total_length}"
+            )
+        steps = total_length
+    out = made.pad(sequence.data, steps, len(lengths), padding_value)
+    return (ops.transpose(out, 0, 1) if batch_first else out), _ints(lengths)
+
+
+def _sequences(op: str, sequences: Any) -> list[Tensor]:
+    if not isinstance(sequences, Iterable):
+        raise TypeError(f"{op}: expected a list of tensors, got {type(sequences).__name__}")
+    found: list[Any] = list(sequences)  # pyright: ignore[reportUnknownArgumentType]
+    if not found:
+        raise ValueError(f"{op}: expected at least one sequence, got an empty list")
+    for i, s in enumerate(found):
+        if not isinstance(s, Tensor) or s.ndim < 1 or s.shape[1:] != found[0].shape[1:]:
+            got = f"shape {list(s.shape)}" if isinstance(s, Tensor) else type(s).__name__
+            rest = "".join(f", {n}" for n in found[0].shape[1:]) if isinstance(found[0], Tensor) else ""
+            raise ShapeError(f"{op}: expected tensors of shape [length{rest}], got {got} for sequence {i}")
+    return found
+
+
+def pad_sequence(
+    sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+) -> Tensor:
+    """Tensors ``[length, *]`` of several lengths in one, ``[T, B, *]`` (``batch_first``: ``[B, T, *]``).
+
+    ``padding_side``: "right" or "left".
+
+    Example:
+        >>> lt.nn.utils.rnn.pad_sequence([lt.tensor([1, 2]), lt.tensor([3])], batch_first=True)
+        tensor([[1, 2],
+                [3, 0]])
+    """
+    found = _sequences("pad_sequence", sequences)
+    if padding_side not in ("right", "left"):
+        raise ValueError(f"pad_sequence: padding_side must be 'right' or 'left', got {padding_side!r}")
+    steps = max(s.shape[0] for s in found)
+    padded: list[Tensor] = []
+    for s in found:
+        missing = steps - s.shape[0]
+        if missing:
+            ends = (0, missing) if padding_side == "right" else (missing, 0)
+            s = ops.pad_constant(s, [ends, *[(0, 0)] * (s.ndim - 1)], padding_value)
+        padded.append(ops.unsqueeze(s, 0 if batch_first else 1))
+    return ops.cat(padded, 0 if batch_first else 1)
+
+
+def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+    """The sequences of a padded batch, each at its own length.
+
+    Example:
+        >>> lt.nn.utils.rnn.unpad_sequence(lt.tensor([[1, 2], [3, 0]]), [2, 1], batch_first=True)
+        [tensor([1, 2]), tensor([3])]
+    """
+    rows = padded_sequences if batch_first else ops.transpose(padded_sequences, 0, 1)
+    found = read_lengths("unpad_sequence", lengths, *rows.shape[:2])
+    each = ops.split(rows, [1] * len(found), 0)
+    return [ops.narrow(ops.squeeze(s, (0,)), 0, 0, n) for s, n in zip(each, found, strict=True)]
+
+
+def pack_sequence(sequences: Any, enforce_sorted: bool = True) -> PackedSequence:
+    """Packs tensors ``[length, *]``; longest first unless ``enforce_sorted=False``.
+
+    Example:
+        >>> lt.nn.utils.rnn.pack_sequence([lt.tensor([1, 2]), lt.tensor([3])]).batch_sizes
+        tensor([2, 1])
+    """
+    found = _sequences("pack_sequence", sequences)
+    lengths = [s.shape[0] for s in found]
+    return pack_padded_sequence(pad_sequence(found), lengths, enforce_sorted=enforce_sorted)
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The tensors that ``pack_sequence`` packed.
+
+    Example:
+        >>> rnn = lt.nn.utils.rnn
+        >>> rnn.unpack_sequence(rnn.pack_sequence([lt.tensor([1, 2]), lt.tensor([3])]))
+        [tensor([1, 2]), tensor([3])]
+    """
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return unpad_sequence(padded, lengths, batch_first=True)
+
+
+def detach(state: Any) -> Any:
+    """The state of a recurrent layer without its history: a tensor, a tuple or list of them, or None.
+
+    Truncated backpropagation through time carries states from one stretch of a long sequence to the next, and
+    gradients only within a stretch (Williams & Peng 1990).
+
+    Example:
+        >>> lstm, state = lt.nn.LSTM(3, 4), None
+        >>> for part in lt.randn(20, 2, 3).split(5):
+        ...     out, state = lstm(part, state)
+        ...     out.sum().backward()
+        ...     state = lt.nn.utils.rnn.detach(state)
+    """
+    if state is None or isinstance(state, Tensor):
+        return state if state is None else state.detach()
+    if isinstance(state, PackedSequence):
+        return state._with(Tensor.detach)
+    if isinstance(state, (tuple, list)):
+        found: list[Any] = [detach(s) for s in state]  # pyright: ignore[reportUnknownVariableType]
+        return found if isinstance(state, list) else tuple(found)
+    raise TypeError(
+        f"detach: expected a tensor, a tuple or list of tensors, or None, got {type(state).__name__}"
+    )
+
+
+__all__ = [
+    "PackedSequence",
+    "detach",
+    "invert_permutation",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
+    "unpack_sequence",
+    "unpad_sequence",
+]

@@ -1,0 +1,139 @@
+"""A recurrent layer over a whole sequence, in one direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _core
+from ..autograd.tape import op
+from .cells import STEPS, split
+
+
+def sequence(
+    kind: str,
+    x: Any,
+    state: tuple[Any, ...],
+    weights: tuple[Any, ...],
+    batch_sizes: Sequence[int] | None = None,
+    reverse: bool = False,
+) -> tuple[Any, ...]:
+    """One layer of a kind of ``cells.STEPS`` over all steps: the outputs, then the final states.
+
+    ``x``: the input's part of the gates, ``[T, B, G*H]``; with ``batch_sizes`` (falling) the packed rows
+    ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
+    ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
+    """
+    if kind in FUSED and _core_can(x):
+        return FUSED[kind]((len(state), batch_sizes, reverse), x, *state, *weights)
+    return composite(_ops(), kind, x, state, weights, batch_sizes, reverse)
+
+
+def _ops() -> Any:
+    from .. import ops
+
+    return ops
+
+
+def _core_can(x: Any) -> bool:
+    return x.is_cpu and x.dtype in (_core.float32, _core.float64)
+
+
+def _fused(kind: str, states: int) -> Any:
+    """The operation of a kind: one kernel forward, one back through time.
+
+    Under ``create_graph`` the composite runs in their place, and is differentiated.
+    """
+
+    def forward(k: Any, spec: Any, x: Any, *rest: Any) -> Any:
+        n, sizes, reverse = spec
+        save = any(t.requires_grad for t in (x, *rest) if t is not None) and _core.is_grad_enabled()
+        y, kept, *state = k.recurrent(kind, x, rest[:n], rest[n:], sizes, reverse, save)
+        return (y, *state), (spec, y, kept, x, *rest)
+
+    recorded = op(outputs=1 + states, name=kind)(forward)
+
+    def vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
+        spec, y, kept, x, *rest = saved
+        n, sizes, reverse = spec
+        if k is not _core:
+            return None, *_through_composite(k, kind, spec, g, (x, *rest), need[1:])
+        grads = k.recurrent_grad(kind, x, rest[:n], rest[n:], sizes, reverse, y, kept, g, need[1:])
+        return None, *grads
+
+    recorded.vjp(vjp)
+    return recorded
+
+
+def _through_composite(k: Any, kind: str, spec: Any, g: Any, inputs: tuple[Any, ...], need: Any) -> list[Any]:
+    from ..autograd.walk import run_backward
+
+    n, sizes, reverse = spec
+    # Under new names: an input may depend on another one, which is none of this operation's business.
+    named = [None if t is None else k.reshape(t, list(t.shape)) for t in inputs]
+    out = composite(k, kind, named[0], tuple(named[1 : n + 1]), tuple(named[n + 1 :]), sizes, reverse)
+    roots = [(o, d) for o, d in zip(out, g, strict=True) if d is not None]
+    wanted = [t for t, needed in zip(named, need, strict=True) if needed and t is not None]
+    found = iter(run_backward([o for o, _ in roots], [d for _, d in roots], True, True, wanted))
+    return [next(found) if needed and t is not None else None for t, needed in zip(named, need, strict=True)]
+
+
+FUSED = {
+    kind: _fused(kind, states)
+    for kind, states in {
+        "rnn_tanh": 1,
+        "rnn_relu": 1,
+        "residual_rnn": 1,
+        "lstm": 2,
+        "peephole_lstm": 2,
+        "gru": 1,
+        "gru_reset_before": 1,
+        "mut1": 1,
+        "mut2": 1,
+        "mut3": 1,
+    }.items()
+}
+
+
+def composite(
+    k: Any,
+    kind: str,
+    x: Any,
+    state: tuple[Any, ...],
+    weights: tuple[Any, ...],
+    batch_sizes: Sequence[int] | None,
+    reverse: bool,
+) -> tuple[Any, ...]:
+    """``sequence`` as a loop over the steps of ``cells``."""
+    step = STEPS[kind]
+    dense = batch_sizes is None
+    sizes = [x.shape[1]] * x.shape[0] if batch_sizes is None else list(batch_sizes)
+    rows = split(k, k.reshape(x, [sum(sizes), x.shape[-1]]), sizes, 0)
+    initial = state
+    ended: list[tuple[Any, ...]] = []
+    if reverse:
+        state = _rows(k, initial, 0, sizes[-1])
+    outputs: list[Any] = []
+    for t in range(len(sizes) - 1, -1, -1) if reverse else range(len(sizes)):
+        have, want = state[0].shape[0], sizes[t]
+        if want < have:
+            ended.append(_rows(k, state, want, have - want))
+            state = _rows(k, state, 0, want)
+        elif want > have:
+            state = _joined(k, state, [_rows(k, initial, have, want - have)])
+        y, state = step(k, rows[t], state, weights)
+        outputs.append(y)
+    y = k.cat(outputs[::-1] if reverse else outputs, 0)
+    if dense:
+        y = k.reshape(y, [len(sizes), sizes[0], y.shape[-1]])
+    return (y, *_joined(k, state, ended[::-1]))
+
+
+def _rows(k: Any, state: tuple[Any, ...], start: int, length: int) -> tuple[Any, ...]:
+    if (start, length) == (0, state[0].shape[0]):
+        return state
+    return tuple(k.narrow(s, 0, start, length) for s in state)
+
+
+def _joined(k: Any, state: tuple[Any, ...], more: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    return tuple(k.cat(list(s), 0) for s in zip(state, *more, strict=True)) if more else state

@@ -1,0 +1,250 @@
+//! The frame of a sequence: which rows a step has, and how hidden units are cut into tasks.
+
+use crate::error::Result;
+use crate::memory::{self, Block};
+use crate::ops::matmul::{GemmElement, kernel_of};
+use crate::parallel::{OneThread, SendPtr, one_thread_below_grain};
+use crate::simd::vector::{Float, Vector};
+use std::ops::Range;
+
+/// float32 or float64.
+pub(super) trait Num: GemmElement + Float {}
+impl<T: GemmElement + Float> Num for T {}
+
+/// Steps are numbered in the order in which they are made, whatever the direction. The rows of a
+/// step are always the first ones of the batch.
+pub(super) struct Frame {
+    /// Rows of each step.
+    pub rows: Vec<usize>,
+    /// Where they begin in the input and the output.
+    pub start: Vec<usize>,
+    /// How many rows the steps before it have.
+    pub before: Vec<usize>,
+    pub total: usize,
+    pub batch: usize,
+    /// Hidden units.
+    pub h: usize,
+    /// Units of a task: the width of the kernel's panels.
+    pub nr: usize,
+    pub tasks: usize,
+}
+
+impl Frame {
+    /// `sizes`: the rows of each step in memory.
+    pub fn new<T: Num>(sizes: &[usize], reverse: bool, h: usize) -> Frame {
+        let mut at = 0;
+        let mut steps: Vec<(usize, usize)> = Vec::with_capacity(sizes.len());
+        for &n in sizes {
+            steps.push((n, at));
+            at += n;
+        }
+        if reverse {
+            steps.reverse();
+        }
+        let mut before = Vec::with_capacity(sizes.len());
+        let mut sum = 0;
+        for &(n, _) in &steps {
+            before.push(sum);
+            sum += n;
+        }
+        let nr = kernel_of::<T>().nr;
+        Frame {
+            rows: steps.iter().map(|s| s.0).collect(),
+            start: steps.iter().map(|s| s.1).collect(),
+            before,
+            total: at,
+            batch: sizes[0],
+            h,
+            nr,
+            tasks: h.div_ceil(nr),
+        }
+    }
+
+    pub fn steps(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Rows of a step that were in the step before it; the others begin with the initial state.
+    pub fn went_on(&self, s: usize) -> usize {
+        if s == 0 { 0 } else { self.rows[s].min(self.rows[s - 1]) }
+    }
+
+    /// Rows of a step that are in the next one; the others end with it.
+    pub fn go_on(&self, s: usize) -> usize {
+        if s + 1 == self.steps() { 0 } else { self.rows[s].min(self.rows[s + 1]) }
+    }
+
+    /// The units of a task.
+    pub fn units(&self, task: usize) -> Range<usize> {
+        task * self.nr..((task + 1) * self.nr).min(self.h)
+    }
+
+    /// As many, in whole vectors.
+    pub fn width(&self, task: usize) -> usize {
+        if self.units(task).len() * 2 > self.nr { self.nr } else { self.nr / 2 }
+    }
+
+    /// Where, in what is saved of all steps, the block of a step and a task begins.
+    pub fn saved_at(&self, s: usize, task: usize, slots: usize) -> usize {
+        (self.before[s] * self.tasks + self.rows[s] * task) * slots * self.nr
+    }
+
+    /// Elements between the rows of a matrix that all threads read in a step. Rows that are a power of
+    /// two apart would fall on the same lines of the cache.
+    pub fn padded(&self, columns: usize) -> usize {
+        columns.next_multiple_of(self.nr) + 16
+    }
+
+    /// Keeps steps with little to do, in products of `k` by `columns`, on this thread.
+    pub fn one_thread_if_small(&self, k: usize, columns: usize) -> OneThread {
+        let work = self.batch.saturating_mul(columns).saturating_mul(k + 32);
+        one_thread_below_grain(work.saturating_mul(8))
+    }
+}
+
+/// A workspace.
+pub(super) struct Room<T> {
+    _block: Block,
+    ptr: SendPtr<T>,
+}
+
+impl<T: Num> Room<T> {
+    pub fn new(op: &'static str, elements: usize) -> Result<Room<T>> {
+        let block = memory::allocate(op, elements.saturating_mul(size_of::<T>()))?;
+        let ptr = SendPtr(block.as_ptr().cast());
+        Ok(Room { _block: block, ptr })
+    }
+
+    pub fn zeroed(op: &'static str, elements: usize) -> Result<Room<T>> {
+        let room = Room::new(op, elements)?;
+        // SAFETY: as many elements were allocated.
+        unsafe { std::ptr::write_bytes(room.ptr.get(), 0, elements) };
+        Ok(room)
+    }
+
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> *mut T {
+        self.ptr.get().wrapping_add(i)
+    }
+}
+
+/// A state `[batch, columns]` in memory that all threads read: twice, for this step and the next. Rows
+/// that join later find their initial state in either.
+pub(super) struct Turns<T> {
+    room: Room<T>,
+    batch: usize,
+    pub ld: usize,
+}
+
+impl<T: Num> Turns<T> {
+    /// # Safety
+    /// `from` holds the batch's rows.
+    pub unsafe fn new(op: &'static str, f: &Frame, from: *const T, columns: usize) -> Result<Turns<T>> {
+        let turns = Turns::<T>::empty(op, f, columns)?;
+        for turn in 0..2 {
+            for b in 0..f.batch {
+                std::ptr::copy_nonoverlapping(
+                    from.add(b * columns),
+                    turns.at(turn).add(b * turns.ld),
+                    columns,
+                );
+            }
+        }
+        Ok(turns)
+    }
+
+    pub fn empty(op: &'static str, f: &Frame, columns: usize) -> Result<Turns<T>> {
+        let ld = f.padded(columns);
+        Ok(Turns { room: Room::new(op, f.batch.saturating_mul(2 * ld))?, batch: f.batch, ld })
+    }
+
+    /// What step `s` reads; what it writes is at `s + 1`.
+    pub fn at(&self, s: usize) -> *mut T {
+        self.room.at((s % 2) * self.batch * self.ld)
+    }
+}
+
+/// A state `[batch, h]` that only its units' tasks touch: a block `[batch][nr]` a task.
+pub(super) struct Own<T> {
+    room: Room<T>,
+    step: usize,
+}
+
+impl<T: Num> Own<T> {
+    /// Filled from row-major `from`, or with zeros where that is null.
+    ///
+    /// # Safety
+    /// `from` is null or holds the batch's rows.
+    pub unsafe fn new(op: &'static str, f: &Frame, from: *const T) -> Result<Own<T>> {
+        let step = f.batch.saturating_mul(f.nr);
+        let own = Own { room: Room::zeroed(op, f.tasks.saturating_mul(step))?, step };
+        if !from.is_null() {
+            for task in 0..f.tasks {
+                let units = f.units(task);
+                own.take_rows(f, task, 0..f.batch, from.add(units.start));
+            }
+        }
+        Ok(own)
+    }
+
+    /// Slots of `nr` for each row.
+    pub fn slots(op: &'static str, f: &Frame, slots: usize) -> Result<Own<T>> {
+        let step = f.batch.saturating_mul(slots * f.nr);
+        Ok(Own { room: Room::zeroed(op, f.tasks.saturating_mul(step))?, step })
+    }
+
+    pub fn at(&self, task: usize) -> *mut T {
+        self.room.at(task * self.step)
+    }
+
+    /// Rows from `from`, row-major with `h` columns, which points to the task's first unit.
+    pub unsafe fn take_rows(&self, f: &Frame, task: usize, rows: Range<usize>, from: *const T) {
+        let n = f.units(task).len();
+        for b in rows {
+            let to = self.at(task).add(b * f.nr);
+            if from.is_null() {
+                std::ptr::write_bytes(to, 0, n);
+            } else {
+                std::ptr::copy_nonoverlapping(from.add(b * f.h), to, n);
+            }
+        }
+    }
+
+    /// The reverse of `take_rows`; nothing happens where `to` is null.
+    pub unsafe fn give_rows(&self, f: &Frame, task: usize, rows: Range<usize>, to: *mut T) {
+        copy_rows(self.at(task), f.nr, to, f.h, rows, f.units(task).len());
+    }
+}
+
+/// Copies parts of rows; nothing happens where `to` is null.
+pub(super) unsafe fn copy_rows<T>(
+    from: *const T,
+    ldf: usize,
+    to: *mut T,
+    ldt: usize,
+    rows: Range<usize>,
+    n: usize,
+) {
+    if !to.is_null() {
+        for b in rows {
+            std::ptr::copy_nonoverlapping(from.add(b * ldf), to.add(b * ldt), n);
+        }
+    }
+}
+
+/// Up to a vector of elements; those missing are zero.
+#[inline(always)]
+pub(super) unsafe fn get<V: Vector>(p: *const V::Elem, n: usize) -> V {
+    if n >= V::LANES { V::load(p) } else { V::splat(V::Elem::default()).load_lanes(V::mask(0, n), p) }
+}
+
+#[inline(always)]
+pub(super) unsafe fn put<V: Vector>(v: V, p: *mut V::Elem, n: usize) {
+    if n >= V::LANES { v.store(p) } else { v.store_lanes(V::mask(0, n), p) }
+}
+
+/// `p + n`, or null as `p` is.
+#[inline(always)]
+pub(super) fn shift<T>(p: *mut T, n: usize) -> *mut T {
+    if p.is_null() { p } else { p.wrapping_add(n) }
+}

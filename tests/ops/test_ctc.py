@@ -252,6 +252,14 @@ def test_a_narrow_beam_keeps_what_it_can() -> None:
     assert all(a <= b + 1e-9 <= c + 2e-9 for a, b, c in scores)
 
 
+def test_no_labelling_comes_twice() -> None:
+    # A prefix that left the beam and comes back meets its own longer forms there.
+    x = lt.from_numpy(log_probs(30, 40, 3))
+    for width in (2, 3, 5):
+        for paths in F.ctc_beam_decode(x, beam_width=width, top_paths=width):
+            assert len({tuple(h.tokens) for h in paths}) == len(paths)
+
+
 def test_errors_of_the_decoders_say_what_came() -> None:
     x = lt.from_numpy(log_probs(5, 2, 4))
     with pytest.raises(ValueError, match="ctc_beam_decode: beam_width is 0, expected 1 or more"):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
 from .._core import Tensor
-from ..ops.cells import LAYER_NORM_EPS
+from ..ops.cells import LAYER_NORM_EPS, split
 from . import init
-from ._recurrent import Form, RecurrentCell, RecurrentLayer, Shapes
+from ._recurrent import Form, RecurrentCell, Shapes
+from ._recurrent_layer import RecurrentLayer
 
 
 class _TwoStates(Form):
@@ -29,10 +29,10 @@ class ConcatForm(_TwoStates):
         weight = {"weight_xh": (n, inputs + self.hidden_size)}
         return {**weight, "bias_xh": (n,)} if self.bias else weight
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         weight, bias = w
-        w_ih, w_hh = ops.split(weight, [weight.shape[1] - self.hidden_size, self.hidden_size], 1)
-        return ops.linear(x, w_ih, bias), (w_hh, None)
+        w_ih, w_hh = split(k, weight, [weight.shape[1] - self.hidden_size, self.hidden_size], 1)
+        return k.linear(x, w_ih, bias), (w_hh, None)
 
 
 class PeepholeForm(_TwoStates):
@@ -44,9 +44,9 @@ class PeepholeForm(_TwoStates):
     def _shapes(self, inputs: int) -> Shapes:
         return {**super()._shapes(inputs), "weight_ch": (3 * self.hidden_size,)}
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         *usual, w_ch = w
-        gates, (w_hh,) = super()._prepare(x, tuple(usual))
+        gates, (w_hh,) = super()._prepare(k, x, tuple(usual))
         return gates, (w_hh, w_ch)
 
 
@@ -65,9 +65,9 @@ class LayerNormForm(_TwoStates):
         biases = {"bias_ih": (n,), "bias_ln_ch": (h,)} if self.bias else {}
         return {**weights, **gains, **biases}
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, gain_ih, gain_hh, gain_ch, b_ih, b_ch = w
-        gates = ops.layer_norm(ops.linear(x, w_ih), 1, gain_ih, b_ih, LAYER_NORM_EPS)[0]
+        gates = k.layer_norm(k.linear(x, w_ih), 1, gain_ih, b_ih, LAYER_NORM_EPS)[0]
         return gates, (w_hh, gain_hh, gain_ch, b_ch)
 
     def _reset(self, name: str, p: Tensor, bound: float) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
 from .._core import Tensor, dtype as DType
-from ._recurrent import Form, RecurrentCell, RecurrentLayer, Shapes, flag
+from ..ops.cells import split
+from ._recurrent import Form, RecurrentCell, Shapes, flag
+from ._recurrent_layer import RecurrentLayer
 
 
 class MUTForm(Form):
@@ -44,12 +45,12 @@ class MUT1Form(MUTForm):
     kind = "mut1"
     on_state = 2
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, bias, w_in = w
         n = self.hidden_size
-        b_zr, b_h = (None, None) if bias is None else ops.split(bias, [2 * n, n], 0)
-        h = ops.tanh(x if w_in is None else ops.linear(x, w_in))
-        return ops.cat([ops.linear(x, w_ih, b_zr), h if b_h is None else ops.add(h, b_h)], -1), (w_hh,)
+        b_zr, b_h = (None, None) if bias is None else split(k, bias, [2 * n, n], 0)
+        h = k.tanh(x if w_in is None else k.linear(x, w_in))
+        return k.cat([k.linear(x, w_ih, b_zr), h if b_h is None else k.add(h, b_h)], -1), (w_hh,)
 
 
 class MUT2Form(MUTForm):
@@ -57,11 +58,11 @@ class MUT2Form(MUTForm):
 
     kind = "mut2"
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, bias, w_in = w
-        z, h = ops.split(ops.linear(x, w_ih), [self.hidden_size] * 2, -1)
-        gates = ops.cat([z, x if w_in is None else ops.linear(x, w_in), h], -1)
-        return gates if bias is None else ops.add(gates, bias), (w_hh,)
+        z, h = split(k, k.linear(x, w_ih), [self.hidden_size] * 2, -1)
+        gates = k.cat([z, x if w_in is None else k.linear(x, w_in), h], -1)
+        return gates if bias is None else k.add(gates, bias), (w_hh,)
 
 
 class MUT3Form(MUTForm):
@@ -71,9 +72,9 @@ class MUT3Form(MUTForm):
     on_input = 3
     adds_input = False
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, bias, _ = w
-        return ops.linear(x, w_ih, bias), (w_hh,)
+        return k.linear(x, w_ih, bias), (w_hh,)
 
 
 class _Layer(MUTForm, RecurrentLayer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
 from .._core import Tensor, dtype as DType
 from ._make import size
-from ._recurrent import Form, RecurrentLayer, Shapes, flag
+from ._recurrent import Form, Shapes, flag
+from ._recurrent_layer import RecurrentLayer
 
 
 class PlainForm(Form):
@@ -40,9 +40,9 @@ class LSTMForm(Form):
     def _state_sizes(self) -> dict[str, int]:
         return {"h": self.proj_size or self.hidden_size, "c": self.hidden_size}
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, b_ih, b_hh, w_hr = w
-        return ops.linear(x, w_ih, b_ih if b_hh is None else ops.add(b_ih, b_hh)), (w_hh, w_hr)
+        return k.linear(x, w_ih, b_ih if b_hh is None else k.add(b_ih, b_hh)), (w_hh, w_hr)
 
 
 class GRUForm(Form):
@@ -54,11 +54,11 @@ class GRUForm(Form):
         self.reset_after = flag(type(self).__name__, "reset_after", reset_after)
         self.kind = "gru" if reset_after else "gru_reset_before"
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         if not self.reset_after:
-            return super()._prepare(x, w)
+            return super()._prepare(k, x, w)
         w_ih, w_hh, b_ih, b_hh = w
-        return ops.linear(x, w_ih, b_ih), (w_hh, b_hh)
+        return k.linear(x, w_ih, b_ih), (w_hh, b_hh)
 
     def _options(self) -> str:
         return super()._options() + ("" if self.reset_after else ", reset_after=False")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
 from .._core import Tensor, dtype as DType
 from ._make import size
-from ._recurrent import Form, RecurrentCell, RecurrentLayer, Shapes
+from ._recurrent import Form, RecurrentCell, Shapes
+from ._recurrent_layer import RecurrentLayer
 
 
 class ResidualForm(Form):
@@ -29,9 +29,9 @@ class SkipForm(Form):
     def _state_sizes(self) -> dict[str, int]:
         return {"h" if i == 1 else f"h{i}": self.hidden_size for i in range(1, self.skip + 1)}
 
-    def _prepare(self, x: Tensor, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, b_ih, b_hh, w_skip = w
-        return ops.linear(x, w_ih, b_ih if b_hh is None else ops.add(b_ih, b_hh)), (w_hh, w_skip)
+        return k.linear(x, w_ih, b_ih if b_hh is None else k.add(b_ih, b_hh)), (w_hh, w_skip)
 
     def _options(self) -> str:
         return f", skip={self.skip}" + super()._options()

@@ -25,6 +25,9 @@ def sequence(
     ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
     """
     if kind in FUSED and _core_can(x):
+        if not _core.is_grad_enabled():
+            y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
+            return (y, *final)
         return FUSED[kind]((len(state), batch_sizes, reverse), x, *state, *weights)
     return composite(_ops(), kind, x, state, weights, batch_sizes, reverse)
 
@@ -36,7 +39,7 @@ def _ops() -> Any:
 
 
 def _core_can(x: Any) -> bool:
-    return x.is_cpu and x.dtype in (_core.float32, _core.float64)
+    return x.is_cpu and x.dtype in (_core.float32, _core.float64) and x.numel() > 0
 
 
 def _fused(kind: str, states: int) -> Any:

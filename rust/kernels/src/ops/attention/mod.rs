@@ -10,6 +10,7 @@ use crate::for_float_types;
 use crate::ops::copy;
 use crate::ops::softmax::float_input;
 use crate::parallel::{SendPtr, for_each, one_thread_below_grain};
+use crate::simd::math::Real;
 use crate::tensor::Tensor;
 use query::{Sums, attend, attend_grad};
 
@@ -185,12 +186,12 @@ pub fn additive_attention_grad(
                 let part = |p: *mut T, len: usize| std::slice::from_raw_parts_mut(p.add(i * len), len);
                 let (into_keys, along, g) = (part(k.get(), keys * width), part(d.get(), width), part(spare.get(), keys));
                 let mut into_values = (!v.get().is_null()).then(|| part(v.get(), keys * values));
-                into_keys.fill(T::ZERO);
-                along.fill(T::ZERO);
-                into_values.iter_mut().for_each(|v| v.fill(T::ZERO));
+                into_keys.fill(0.0);
+                along.fill(0.0);
+                into_values.iter_mut().for_each(|v| v.fill(0.0));
                 for l in i * queries..(i + 1) * queries {
                     match &given {
-                        None => g.fill(T::ZERO),
+                        None => g.fill(0.0),
                         Some(t) => g.copy_from_slice(&t.as_slice::<T>()[l * keys..][..keys]),
                     }
                     let mut sums = Sums {

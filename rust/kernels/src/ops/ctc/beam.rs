@@ -136,6 +136,8 @@ struct Search {
     blank: usize,
     /// The parent and the last label of every prefix that ever was in the beam.
     tree: Vec<(usize, usize)>,
+    /// The way down: a prefix that comes back finds the longer ones that never left.
+    children: HashMap<(usize, usize), usize>,
     beam: Vec<Prefix>,
 }
 
@@ -147,7 +149,7 @@ fn ln_add(a: f64, b: f64) -> f64 {
 impl Search {
     fn new(width: usize, blank: usize) -> Search {
         let start = Prefix { node: 0, blank: 0.0, label: f64::NEG_INFINITY };
-        Search { width, blank, tree: vec![(0, blank)], beam: vec![start] }
+        Search { width, blank, tree: vec![(0, blank)], children: HashMap::new(), beam: vec![start] }
     }
 
     fn step(&mut self, row: &[f64]) {
@@ -198,12 +200,18 @@ impl Search {
             .into_iter()
             .map(|c| match c.longer {
                 None => c.prefix,
-                Some(label) => {
-                    self.tree.push((c.prefix.node, label));
-                    Prefix { node: self.tree.len() - 1, ..c.prefix }
-                }
+                Some(label) => Prefix { node: self.node(c.prefix.node, label), ..c.prefix },
             })
             .collect();
+    }
+
+    /// The node of a prefix with one more label.
+    fn node(&mut self, parent: usize, label: usize) -> usize {
+        let tree = &mut self.tree;
+        *self.children.entry((parent, label)).or_insert_with(|| {
+            tree.push((parent, label));
+            tree.len() - 1
+        })
     }
 
     fn best(&self, count: usize) -> Vec<Path> {

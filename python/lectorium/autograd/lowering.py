@@ -66,6 +66,11 @@ class _Kernels:
             raise Unsupported("a tensor that its derivative makes")
         return number
 
+    def linear(self, x: Any, w: Any, b: Any = None, relu: bool = False) -> Any:
+        """The product and the activation apart."""
+        out = self._call("linear", x, w, b)
+        return self.relu(out) if relu else out
+
     def _call(self, name: str, *args: Any) -> Any:
         out = getattr(_core, name)(*args)
         made: tuple[Any, ...] = (out,) if isinstance(out, Tensor) else tuple(out)

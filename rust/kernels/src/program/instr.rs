@@ -239,7 +239,7 @@ impl Kern {
             Cast(dtype) => copy::cast("to", t(0)?, *dtype)?,
             Same => t(0)?.clone(),
             Matmul => matmul::matmul(t(0)?, t(1)?)?,
-            Linear => matmul::addmm_bias(t(0)?, t(1)?, args[2].maybe())?,
+            Linear => matmul::addmm_bias(t(0)?, t(1)?, args[2].maybe(), false)?,
             Reshape(shape) => reshape(t(0)?, shape)?,
             Permute(axes) => t(0)?.with_layout(t(0)?.layout().permute(axes)),
             Expand(shape) => t(0)?.with_layout(t(0)?.layout().broadcast_to("expand", shape)?),

@@ -87,3 +87,20 @@ pub(super) fn weight(cost: Cost) -> usize {
         Cost::Scalar => 16,
     }
 }
+
+/// Instructions of the step that its derivative had better run again than have their results kept: cheap
+/// functions of what is kept anyway, for elementwise use.
+pub(super) fn again(step: &[Instr], back: &[Instr], kept: &[usize], metas: &[Meta]) -> Vec<Instr> {
+    let made: Vec<usize> = step.iter().flat_map(Instr::makes).collect();
+    let cheap = |i: &Instr| micro(i, metas).is_some_and(|m| weight(m.cost) == 1);
+    let elementwise = |s: usize| back.iter().filter(|i| i.reads().any(|r| r == s)).all(|i| micro(i, metas).is_some());
+    let mut list = Vec::new();
+    for instr in step {
+        let wanted = instr.makes().all(|s| kept.contains(&s) && elementwise(s));
+        // What the step did not make is an input, a state or a constant.
+        if wanted && cheap(instr) && instr.reads().all(|s| kept.contains(&s) || !made.contains(&s)) {
+            list.push(instr.clone());
+        }
+    }
+    list
+}

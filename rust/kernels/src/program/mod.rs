@@ -95,13 +95,16 @@ impl Program {
                     kept.push(s);
                 }
             }
-            back = Some((instrs, kept));
+            let again = micro::again(&step, &instrs, &kept, &rec.metas);
+            kept.retain(|s| !again.iter().any(|i| i.makes().any(|made| made == *s)));
+            let inside = again.len();
+            back = Some((again.into_iter().chain(instrs).collect::<Vec<Instr>>(), inside, kept));
         }
-        let kept = back.as_ref().map_or(&[][..], |(_, kept)| kept);
+        let kept = back.as_ref().map_or(&[][..], |(_, _, kept)| kept);
         let wanted: Vec<usize> = rec.outputs.iter().chain(kept).copied().collect();
-        let forward = schedule::plan(&rec.metas, &sources, step, &carries, &wanted, &[]);
+        let forward = schedule::plan(&rec.metas, &sources, step, 0, &carries, &wanted, &[]);
         let backward = match (back, &rec.ends) {
-            (Some((instrs, kept)), Some(ends)) => {
+            (Some((instrs, inside, kept)), Some(ends)) => {
                 kept.iter().for_each(|&s| sources[s] = Some(forward.source_kept(s)));
                 // A state is known for the whole sequence now.
                 rec.states.iter().for_each(|&s| sources[s] = Some(Source::Sequence));
@@ -115,7 +118,7 @@ impl Program {
                     .collect();
                 let wanted: Vec<usize> = ends.inputs.iter().flatten().copied().collect();
                 let totals: Vec<usize> = ends.captured.iter().flatten().copied().collect();
-                Some(schedule::plan(&rec.metas, &sources, instrs, &carries, &wanted, &totals))
+                Some(schedule::plan(&rec.metas, &sources, instrs, inside, &carries, &wanted, &totals))
             }
             _ => None,
         };

@@ -134,9 +134,12 @@ impl Scheduler<'_> {
         if self.home[slot] != Some(Source::Step) || !self.known.insert(slot) {
             return;
         }
-        // A view is made again of what it views instead of being copied each step.
+        // A view is made again of what it views instead of being copied each step, unless that is
+        // much more than itself.
+        let size = |s: usize| self.metas[s].shape.iter().product::<usize>();
         if let Some(&i) = self.maker.get(&slot)
             && self.instrs[i].kern.is_view()
+            && self.instrs[i].reads().all(|s| size(s) < 2 * size(slot).max(1) || self.known.contains(&s))
             && let Some(again) = self.all_at_once(i)
         {
             let instrs = self.instrs;
@@ -152,11 +155,14 @@ impl Scheduler<'_> {
     }
 }
 
-/// Schedules `instrs`. `wanted` are needed for all steps; `totals` are to be added up.
+/// Schedules `instrs`, of which the first `inside` stay in the loop. `wanted` are needed for all steps;
+/// `totals` are to be added up.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn plan(
     metas: &[Meta],
     sources: &[Option<Source>],
     mut instrs: Vec<Instr>,
+    inside: usize,
     carries: &[Carry],
     wanted: &[usize],
     totals: &[usize],
@@ -191,7 +197,7 @@ pub(super) fn plan(
             continue;
         }
         let is = |source| instr.reads().any(|s| home[s] == Some(source));
-        let all = if is(Source::Step) || instr.kern.is_random() {
+        let all = if is(Source::Step) || instr.kern.is_random() || i < inside {
             None
         } else if is(Source::Sequence) {
             batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(Early::All)

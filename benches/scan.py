@@ -1,6 +1,6 @@
-"""``lt.scan`` beside the same cell in a Python loop, here and in PyTorch: training steps of hand-written cells.
+"""``lt.scan`` beside the same cell in a Python loop, here and in PyTorch: training steps of own cells.
 
-    python benches/scan.py [--threads 2] [--steps 50] [--batch 32] [--hidden 128] [--rounds 9]
+python benches/scan.py [--threads 2] [--steps 50] [--batch 32] [--hidden 128] [--rounds 9]
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def main() -> None:
 
             if m is lt:
                 ways["scan"] = lambda step=step: step(lt.scan)
-            ways[f"{m.__name__} loop"] = lambda step=step, m=m: step(
-                lambda cell, x, s: loop(m, cell, x, s)
-            )
+            ways[f"{m.__name__} loop"] = lambda step=step, m=m: step(lambda cell, x, s: loop(m, cell, x, s))
         times: dict[str, list[float]] = {k: [] for k in ways}
         for number in range(args.rounds + 2):
             for k, way in ways.items():

@@ -123,7 +123,12 @@ def mut1(dtype=lt.float64):
         h = lt.tanh((r * h) @ whh + lt.tanh(x @ project) + bh) * z + h * (1 - z)
         return h, h
 
-    return cell, leaf(T, B, I, dtype=dtype), leaf(B, H, dtype=dtype), [wxz, wxr, whr, whh, project, bz, br, bh]
+    return (
+        cell,
+        leaf(T, B, I, dtype=dtype),
+        leaf(B, H, dtype=dtype),
+        [wxz, wxr, whr, whh, project, bz, br, bh],
+    )
 
 
 def attention(dtype=lt.float64):
@@ -170,7 +175,9 @@ def test_any_number_of_threads_gives_the_same_bits(make):
             lt.set_num_threads(threads)
             outputs, last = lt.scan(cell, xs, state)
             outs = [*flat(outputs), *flat(last)]
-            seen.append([t.detach().numpy() for t in (*outs, *gradients(outs, [xs, *flat(state), *parameters]))])
+            seen.append(
+                [t.detach().numpy() for t in (*outs, *gradients(outs, [xs, *flat(state), *parameters]))]
+            )
     finally:
         lt.set_num_threads(before)
     for other in seen[1:]:
@@ -372,7 +379,9 @@ def test_a_parameter_changed_between_two_calls_is_seen():
         parameters[1].mul_(0.1)
     after = lt.scan(cell, xs, state)[0]
     assert not bool((before == after).all())
-    np.testing.assert_allclose(after.detach().numpy(), flat(loop(cell, xs, state)[0])[0].detach().numpy(), rtol=1e-9)
+    np.testing.assert_allclose(
+        after.detach().numpy(), flat(loop(cell, xs, state)[0])[0].detach().numpy(), rtol=1e-9
+    )
 
 
 def test_a_number_of_the_cell_changed_between_two_calls_is_seen():
@@ -393,7 +402,9 @@ def test_a_captured_tensor_changed_before_backward_is_an_error():
     outputs, _ = lt.scan(cell, xs, state)
     with lt.no_grad():
         parameters[1].mul_(2)
-    with pytest.raises(RuntimeError, match="scan needs for its gradient was changed by an in-place operation"):
+    with pytest.raises(
+        RuntimeError, match="scan needs for its gradient was changed by an in-place operation"
+    ):
         outputs.sum().backward()
 
 
@@ -402,7 +413,9 @@ def test_an_output_changed_before_backward_is_an_error():
     outputs, _ = lt.scan(cell, xs, state)
     loss = outputs.sum()
     outputs.mul_(2)
-    with pytest.raises(RuntimeError, match="scan needs for its gradient was changed by an in-place operation"):
+    with pytest.raises(
+        RuntimeError, match="scan needs for its gradient was changed by an in-place operation"
+    ):
         loss.backward()
 
 

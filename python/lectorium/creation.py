@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from . import _core
-from ._core import Op, Tensor, dtype as DType, reads, seen, get_default_dtype, set_default_dtype as _set_default_dtype
+from ._core import (
+    Op,
+    Tensor,
+    dtype as DType,
+    reads,
+    seen,
+    get_default_dtype,
+    set_default_dtype as _set_default_dtype,
+)
 from .device import device as Device
 
 

@@ -1,7 +1,7 @@
 """From a recording to a program: the kernels of a step, and those of its derivative.
 
-The forwards of the recorded operations, and in reverse order their vector-Jacobian products, are run once more
-with a namespace of kernels that writes down what is called.
+The forwards of the recorded operations, and in reverse order their vector-Jacobian products, are run once
+more with a namespace of kernels that writes down what is called.
 """
 
 from __future__ import annotations

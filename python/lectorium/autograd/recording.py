@@ -1,8 +1,8 @@
 """Watching a function compute: which operations it calls on what, so that they can be run again.
 
 A ``Recorder`` is told of every operation that its thread calls. It gives numbers to tensors: those it was
-given at first, those that follow from them, and those that the function found elsewhere (parameters, closures,
-and what was computed from these alone). What it cannot follow is ``trouble``: the first reason, in words.
+given at first, those that follow from them, and those that the function found elsewhere (parameters,
+closures, and what was computed from these alone). What it cannot follow is ``trouble``: the first reason.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Recorder:
         elif isinstance(a, (tuple, list)):
             items: Any = a
             return tuple([self._argument(b) for b in items])
-        elif a == 0.0 and isinstance(a, float) and math.copysign(1.0, a) < 0:
+        elif isinstance(a, float) and a == 0.0 and math.copysign(1.0, a) < 0:
             self.marks.append("the next number is -0.0")
         return a
 

@@ -112,7 +112,11 @@ def plain(name: str) -> Callable[..., Any]:
     """A kernel without a gradient; a recorder is told of its calls."""
     kernel = getattr(_core, name)
     made = Op(name)
-    made.forward = lambda k, *args: (getattr(k, name)(*args), ())
+
+    def forward(k: Any, *args: Any) -> Any:
+        return getattr(k, name)(*args), ()
+
+    made.forward = forward
 
     def call(*args: Any) -> Any:
         out = kernel(*args)
@@ -184,4 +188,16 @@ def refresh_view(view: Tensor) -> None:
         view._set_node(None)
 
 
-__all__ = ["Keeper", "Later", "Node", "Op", "Recorded", "Vjp", "edge", "geometry", "op", "plain", "refresh_view"]
+__all__ = [
+    "Keeper",
+    "Later",
+    "Node",
+    "Op",
+    "Recorded",
+    "Vjp",
+    "edge",
+    "geometry",
+    "op",
+    "plain",
+    "refresh_view",
+]

@@ -24,7 +24,8 @@ def sequence(
     ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
     ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
     """
-    if kind in FUSED and _core_can(x):
+    # A recorder sees the small operations.
+    if kind in FUSED and _core_can(x) and not _core.recording():
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
             return (y, *final)

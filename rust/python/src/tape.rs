@@ -277,6 +277,7 @@ pub fn set_recorder(recorder: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
 }
 
 /// The number of the recording that is on, 0 for none.
+#[pyfunction]
 #[inline]
 pub fn recording() -> u32 {
     RECORDING.with(Cell::get)
@@ -429,6 +430,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Op>()?;
     m.add_class::<Node>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(next_id, push_keeper, pop_keeper, top_keeper, edge, record, note, bare_node, set_recorder, seen, reads, in_place_changes);
+    plain!(next_id, push_keeper, pop_keeper, top_keeper, edge, record, note, bare_node, set_recorder, recording, seen, reads, in_place_changes);
     Ok(())
 }

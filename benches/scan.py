@@ -6,6 +6,7 @@ python benches/scan.py [--threads 2] [--steps 50] [--batch 32] [--hidden 128] [-
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -73,11 +74,19 @@ def arrays(gates: int, steps: int, batch: int, hidden: int) -> dict[str, Any]:
 
 def loop(m: Any, cell: Any, x: Any, state: Any) -> Any:
     """The cell called step by step."""
-    outputs = []
+    outputs: list[Any] = []
     for t in range(x.shape[0]):
         y, state = cell(x[t], state)
         outputs.append(y)
     return m.stack(outputs), state
+
+
+def step(run: Any, w: Any, cell: Any, state: Any) -> None:
+    """Gradients of all weights."""
+    for k in ("wx", "wh", "b", "c"):
+        w[k].grad = None
+    outputs, _ = run(cell, w["x"], state)
+    (outputs * outputs).mean().backward()
 
 
 def main() -> None:
@@ -108,15 +117,9 @@ def main() -> None:
             state = (zero, zero) if name == "lstm" else zero
             cell = make(m, w)
 
-            def step(run: Any, w: Any = w, cell: Any = cell, state: Any = state) -> None:
-                for k in ("wx", "wh", "b", "c"):
-                    w[k].grad = None
-                outputs, _ = run(cell, w["x"], state)
-                (outputs * outputs).mean().backward()
-
             if m is lt:
-                ways["scan"] = lambda step=step: step(lt.scan)
-            ways[f"{m.__name__} loop"] = lambda step=step, m=m: step(lambda cell, x, s: loop(m, cell, x, s))
+                ways["scan"] = functools.partial(step, lt.scan, w, cell, state)
+            ways[f"{m.__name__} loop"] = functools.partial(step, functools.partial(loop, m), w, cell, state)
         times: dict[str, list[float]] = {k: [] for k in ways}
         for number in range(args.rounds + 2):
             for k, way in ways.items():

@@ -11,13 +11,12 @@ from ._core import (
     Op,
     Tensor,
     dtype as DType,
+    get_default_dtype,
     reads,
     seen,
-    get_default_dtype,
     set_default_dtype as _set_default_dtype,
 )
 from .device import device as Device
-
 
 _created = Op("created")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 from .. import _core
 from .._core import BasicIndex, Meta, Program, Tensor, dtype as DType
@@ -17,15 +17,6 @@ from .recording import Entry, Recorder, fill
 
 class Unsupported(Exception):
     """A part of the step has no instruction; the text says which."""
-
-
-class Wants(NamedTuple):
-    """Which tensors carry gradients: inputs, states and captured ones as given, outputs as they come out."""
-
-    inputs: tuple[bool, ...]
-    states: tuple[bool, ...]
-    captured: tuple[bool, ...]
-    outputs: tuple[bool, ...]
 
 
 class _Kernels:
@@ -100,8 +91,9 @@ class _Kernels:
         flat: list[Any] = []
         for a in args:
             # Lists of tensors stand in line.
-            if isinstance(a, (tuple, list)) and any(isinstance(b, Tensor) for b in a):
-                flat.extend(a)
+            several: Sequence[Any] = cast("Sequence[Any]", a) if isinstance(a, (tuple, list)) else ()
+            if any(isinstance(b, Tensor) for b in several):
+                flat.extend(several)
             else:
                 flat.append(a)
         return [self._tagged(name, a) for a in flat]
@@ -118,12 +110,12 @@ class _Kernels:
         if isinstance(a, BasicIndex):
             return 4, a.cuts()
         if isinstance(a, (tuple, list)):
-            items: Sequence[Any] = a
+            items = cast("Sequence[Any]", a)
             if all(isinstance(b, int) for b in items):
                 return 3, [int(b) for b in items]
             if all(isinstance(b, (tuple, list)) for b in items):
                 return 4, [list(b) for b in items]
-        raise Unsupported(f"{name} with an argument of type {type(a).__name__}")
+        raise Unsupported(f"{name} with an argument of type {cast(Any, a).__class__.__name__}")
 
 
 def _kept(entry: Entry, wants: dict[int, bool]) -> tuple[bool, ...]:
@@ -210,7 +202,8 @@ def _backward(
     """The lines of the derivative, and where its gradients come in and go out."""
     if not any(wants.get(n, False) for n in (*inputs, *states, *recorder.captured)):
         return None
-    k.lines = []
+    lines: list[Any] = []
+    k.lines = lines
     grads: dict[int, Tensor] = {}
     totals: dict[int, list[int]] = {n: [] for n in recorder.captured}
 
@@ -224,7 +217,7 @@ def _backward(
         number = recorder.number(t, "scan")
         if not wants.get(number, False) or not t.requires_grad:
             return None
-        g = _core.zeros_of(_core.meta(t))
+        g = _core.zeros(list(t.shape), t.dtype)
         slot = k.value(g)
         add(number, g)
         return slot
@@ -260,4 +253,4 @@ def _backward(
         [end(n) for n in states],
         [totals[n] for n in recorder.captured],
     )
-    return k.lines, ends
+    return lines, ends

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .._core import Op, Tensor, in_place_changes, is_grad_enabled, set_recorder
 from ..random import default_generator
@@ -38,8 +38,7 @@ def fill(args: Any, value: Callable[[int], Any]) -> Any:
     if isinstance(args, Slot):
         return value(args)
     if isinstance(args, (tuple, list)):
-        items: Any = args
-        return type(items)(fill(a, value) for a in items)
+        return tuple([fill(a, value) for a in cast("Sequence[Any]", args)])
     return args
 
 
@@ -162,8 +161,7 @@ class Recorder:
             if fresh and place not in self._constants:
                 self._varies = True
         elif isinstance(a, (tuple, list)):
-            items: Any = a
-            return tuple([self._argument(b) for b in items])
+            return tuple([self._argument(b) for b in cast("Sequence[Any]", a)])
         elif isinstance(a, float) and a == 0.0 and math.copysign(1.0, a) < 0:
             self.marks.append("the next number is -0.0")
         return a
@@ -174,7 +172,7 @@ class Recorder:
             [
                 Slot(self.number(a, user))
                 if isinstance(a, Tensor)
-                else self._captures(a, user)
+                else self._captures(cast("tuple[Any, ...]", a), user)
                 if isinstance(a, tuple)
                 else a
                 for a in args

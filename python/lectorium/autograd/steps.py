@@ -1,4 +1,4 @@
-"""A function of (inputs, states) run over a sequence as one operation: recorded, kept, run, differentiated."""
+"""A function of (inputs, states) run over a sequence as one operation: recorded, kept, differentiated."""
 
 from __future__ import annotations
 
@@ -230,16 +230,16 @@ def _run(
     if keep:
         op = Op("scan", made.carrying)
         op.vjp = _vjp
-        ordered = tuple([results[i] for i in made.order])
+        ordered = [results[i] for i in made.order]
         call = _Call(made, step, steps, dice, kept)
-        note(op, args, ordered if len(ordered) > 1 else ordered[0], (call, *args))
+        note(op, args, tuple(ordered) if len(ordered) > 1 else ordered[0], (call, *args))
     return results
 
 
 def _vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
     call: _Call = saved[0]
     args: list[Tensor] = list(saved[1:])
-    flowing = cast("list[Tensor | None]", list(g) if isinstance(g, tuple) else [g])
+    flowing = cast("Sequence[Tensor | None]", g if isinstance(g, tuple) else (g,))
     results: list[Tensor | None] = [None] * len(call.made.order)
     for i, flow_in in zip(call.made.order, flowing, strict=False):
         results[i] = flow_in

@@ -13,6 +13,7 @@ from . import join
 
 Cell = Callable[[Any, Any], tuple[Any, Any]]
 
+
 def scan(cell: Cell, inputs: Any, state: Any, *, length: int | None = None) -> tuple[Any, Any]:
     """Runs ``cell(x, state) -> (output, state)`` over the first axis of ``inputs``, as one operation.
 
@@ -78,7 +79,7 @@ def scan(cell: Cell, inputs: Any, state: Any, *, length: int | None = None) -> t
 def _code(cell: Any) -> Any:
     """What stays of a function that is made anew for each call."""
     cell = getattr(cell, "func", cell)
-    return getattr(cell, "__code__", None) or cast(Any, cell).__class__
+    return getattr(cell, "__code__", None) or cell.__class__
 
 
 def _outside(xs: Sequence[Tensor], states: Sequence[Tensor]) -> str | None:

@@ -166,7 +166,7 @@ class RecurrentCell(Form):
         shape = input.shape if isinstance(input, Tensor) else ()
         if shape[-1:] != (self.input_size,) or len(shape) > 2:
             self._refuse(input)
-        k = ops if _core.is_grad_enabled() else _core
+        k = ops if _core.is_grad_enabled() or _core.recording() else _core
         lead, alone = shape[:-1], len(shape) == 1
         x = k.unsqueeze(input, 0) if alone else input
         if hx is None and not self.learn_initial_state:

@@ -268,7 +268,17 @@ fn kern(c: &Call, out: &Meta) -> Result<(Kern, SmallVec<[usize; 4]>)> {
         }
         "cat" => {
             let n = c.args.len() - 1;
-            (Kern::Cat(normalize_axis("scan", c.int(n)? as isize, shape.len())?), first(n))
+            let axis = normalize_axis("scan", c.int(n)? as isize, shape.len())?;
+            let (mut parts, mut start) = (Vec::new(), 0);
+            for i in 0..n {
+                let part = c.meta(i)?;
+                if part.shape.len() != shape.len() || part.dtype != out.dtype {
+                    return Ok((Kern::Cat(axis), first(n)));
+                }
+                parts.push(vec![Cut::Slice(axis, start, part.shape[axis], 1)]);
+                start += part.shape[axis];
+            }
+            (Kern::Assemble { shape, parts, covered: true }, first(n))
         }
         "sum" => fold(Fold::Sum, true)?,
         "mean" => fold(Fold::Mean, true)?,

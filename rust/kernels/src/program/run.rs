@@ -443,7 +443,7 @@ impl Program {
             let shape: Dims = steps.into_iter().chain(meta.shape.iter().copied()).collect();
             if t.shape() != shape.as_slice() || t.dtype() != meta.dtype {
                 let text = format!(
-                    "the recording has a {what} tensor of shape {:?} and type {}, got {:?} and {}",
+                    "the recording has as {what} a tensor of shape {:?} and type {}, got {:?} and {}",
                     shape.as_slice(),
                     meta.dtype,
                     t.shape(),

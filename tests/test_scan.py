@@ -286,6 +286,20 @@ def test_the_cells_of_nn(kind):
         check(cell, leaf(T, B, I, dtype=lt.float32), lt.zeros(B, I), rtol=3e-5)
 
 
+def test_a_decoder_with_attention():
+    lt.manual_seed(0)
+    attention, inner = nn.AdditiveAttention(H, I, 6), nn.GRUCell(H + I, H)
+    keys, mask = leaf(B, 4, I, dtype=lt.float32), lt.tensor([[True, True, True, False]] * B)
+
+    def cell(x, h):
+        context, weights = attention(h, keys, mask=mask)
+        h = inner(lt.cat([x, context], -1), h)
+        return (h, weights), h
+
+    parameters = [keys, *attention.parameters(), *inner.parameters()]
+    check(cell, leaf(T, B, H, dtype=lt.float32), leaf(B, H, dtype=lt.float32), parameters, rtol=3e-5)
+
+
 def test_fused_neighbours_in_sequential_are_two_operations():
     lt.manual_seed(0)
     net = nn.Sequential(nn.Linear(H, 9), nn.ReLU(), nn.Linear(9, H))

@@ -82,9 +82,16 @@ impl PyProgram {
     ) -> PyResult<PyProgram> {
         let metas: Vec<Meta> =
             metas.into_iter().map(|(shape, d)| Meta { shape: shape.as_slice().into(), dtype: d.0 }).collect();
-        let ends = ends.map(|(outputs, next, inputs, states, captured)| Ends { outputs, next, inputs, states, captured });
+        let ends = ends.map(|(outputs, next, inputs, states, captured)| Ends {
+            outputs,
+            next,
+            inputs,
+            states,
+            captured,
+        });
         let (forward, backward) = (lines(forward), lines(backward));
-        let rec = Recording { metas, inputs, states, captured, forward, outputs, next, backward, ends, draws };
+        let rec =
+            Recording { metas, inputs, states, captured, forward, outputs, next, backward, ends, draws };
         Program::new(rec).map(PyProgram).map_err(|e| to_python(py, e))
     }
 
@@ -123,7 +130,9 @@ impl PyProgram {
         outputs: Vec<Option<T>>,
         states: Vec<Option<T>>,
     ) -> PyResult<(Maybe<'py>, Maybe<'py>, Maybe<'py>)> {
-        let given = |list: Vec<Option<T>>| -> Vec<Option<Tensor>> { list.into_iter().map(|t| t.map(|t| t.0)).collect() };
+        let given = |list: Vec<Option<T>>| -> Vec<Option<Tensor>> {
+            list.into_iter().map(|t| t.map(|t| t.0)).collect()
+        };
         let (outputs, states, saved) = (given(outputs), given(states), saved.get());
         let g = run(py, usize::MAX, || self.0.backward(&saved.0, &outputs, &states))?;
         Ok((maybe(py, g.inputs)?, maybe(py, g.states)?, maybe(py, g.captured)?))

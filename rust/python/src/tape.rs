@@ -430,6 +430,20 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Op>()?;
     m.add_class::<Node>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(next_id, push_keeper, pop_keeper, top_keeper, edge, record, note, bare_node, set_recorder, recording, seen, reads, in_place_changes);
+    plain!(
+        next_id,
+        push_keeper,
+        pop_keeper,
+        top_keeper,
+        edge,
+        record,
+        note,
+        bare_node,
+        set_recorder,
+        recording,
+        seen,
+        reads,
+        in_place_changes
+    );
     Ok(())
 }

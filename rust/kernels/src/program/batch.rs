@@ -42,11 +42,30 @@ pub(super) fn batched(instr: &Instr, metas: &[Meta], varies: &dyn Fn(usize) -> b
     };
     // Axes of one step count from the front; a negative one keeps its meaning.
     let later = |axis: isize| if axis < 0 { axis } else { axis + 1 };
-    let grown = |shape: &Dims, steps: usize| -> Dims { std::iter::once(steps).chain(shape.iter().copied()).collect() };
+    let grown = |shape: &Dims, steps: usize| -> Dims {
+        std::iter::once(steps).chain(shape.iter().copied()).collect()
+    };
     match &instr.kern {
-        Unary(_) | Binary(_) | Scaled { .. } | Activation(_) | ActivationGrad(_) | ReluGrad | SigmoidGrad
-        | TanhGrad | Where | Clamp(..) | Lerp | Addcmul(_) | Addcdiv(_) | SquaredError | SquaredErrorGrad
-        | BceLogits | BceLogitsGrad | Cast(_) | Same | MaskedFill(_) => {
+        Unary(_)
+        | Binary(_)
+        | Scaled { .. }
+        | Activation(_)
+        | ActivationGrad(_)
+        | ReluGrad
+        | SigmoidGrad
+        | TanhGrad
+        | Where
+        | Clamp(..)
+        | Lerp
+        | Addcmul(_)
+        | Addcdiv(_)
+        | SquaredError
+        | SquaredErrorGrad
+        | BceLogits
+        | BceLogitsGrad
+        | Cast(_)
+        | Same
+        | MaskedFill(_) => {
             // Tensors without axes take part in promotion differently: only where all types agree.
             let operands = if matches!(instr.kern, Where) { 1 } else { 0 };
             let mut types = instr.reads().skip(operands).map(|s| metas[s].dtype);
@@ -169,7 +188,8 @@ impl Batched {
                 ready.push(arg.clone());
                 continue;
             };
-            let with_steps = |shape: &[usize]| -> Dims { std::iter::once(steps).chain(shape.iter().copied()).collect() };
+            let with_steps =
+                |shape: &[usize]| -> Dims { std::iter::once(steps).chain(shape.iter().copied()).collect() };
             ready.push(In::Tensor(match &self.fit[i] {
                 Some(shape) if varies[i] => reshape(t, &with_steps(shape))?,
                 _ if self.repeat[i] && !varies[i] => {
@@ -216,7 +236,12 @@ fn known(shape: &Dims, steps: usize) -> Dims {
 }
 
 /// What the steps' contributions to a gradient add up to, computed at once.
-pub(super) fn total(kern: &Kern, args: &[In], varies: &[bool], steps: usize) -> Result<crate::tensor::Tensor> {
+pub(super) fn total(
+    kern: &Kern,
+    args: &[In],
+    varies: &[bool],
+    steps: usize,
+) -> Result<crate::tensor::Tensor> {
     use crate::ops::{matmul, reduce};
     let full = |i: usize| -> Result<crate::tensor::Tensor> {
         let t = args[i].tensor()?;

@@ -111,13 +111,14 @@ pub(super) fn nodes(
             finish(i, &mut done, &mut waits);
             members.push(i);
         }
-        let chain: Vec<(Micro, usize)> = members
-            .iter()
-            .filter_map(|&i| Some((micros[i].take()?, instrs[i].makes().next()?)))
-            .collect();
+        let chain: Vec<(Micro, usize)> =
+            members.iter().filter_map(|&i| Some((micros[i].take()?, instrs[i].makes().next()?))).collect();
         let inside: HashSet<usize> = members.iter().copied().collect();
-        let seen: HashSet<usize> =
-            (0..n).filter(|i| !inside.contains(i)).flat_map(|i| instrs[i].reads()).chain(keep.iter().copied()).collect();
+        let seen: HashSet<usize> = (0..n)
+            .filter(|i| !inside.contains(i))
+            .flat_map(|i| instrs[i].reads())
+            .chain(keep.iter().copied())
+            .collect();
         out.push(Node::Group(Group::new(chain, shape.0, metas, &seen)));
     }
     in_place_parts(&mut out, &instrs, metas, keep);
@@ -125,11 +126,18 @@ pub(super) fn nodes(
 }
 
 /// Lets products add the bias that follows them.
-fn with_bias(mut instrs: Vec<Instr>, metas: &[Meta], home: &[Option<Source>], keep: &HashSet<usize>) -> Vec<Instr> {
+fn with_bias(
+    mut instrs: Vec<Instr>,
+    metas: &[Meta],
+    home: &[Option<Source>],
+    keep: &HashSet<usize>,
+) -> Vec<Instr> {
     let maker = super::schedule::made_by(&instrs);
     let mut gone = HashSet::new();
     for i in 0..instrs.len() {
-        let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) = (&instrs[i].kern, &instrs[i].args[..]) else {
+        let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) =
+            (&instrs[i].kern, &instrs[i].args[..])
+        else {
             continue;
         };
         for (product, bias) in [(*a, *b), (*b, *a)] {
@@ -138,7 +146,8 @@ fn with_bias(mut instrs: Vec<Instr>, metas: &[Meta], home: &[Option<Source>], ke
             let fits = used == 1
                 && !keep.contains(&product)
                 && home[bias] == Some(Source::Constant)
-                && metas[bias].shape[..] == metas[product].shape[metas[product].shape.len().saturating_sub(1)..]
+                && metas[bias].shape[..]
+                    == metas[product].shape[metas[product].shape.len().saturating_sub(1)..]
                 && metas[bias].dtype == metas[product].dtype
                 && matches!(instrs[m].args.get(2), None | Some(Arg::Missing))
                 && is_product(&instrs[m], metas, home);
@@ -161,7 +170,9 @@ fn in_place_parts(nodes: &mut Vec<Node>, instrs: &[Instr], metas: &[Meta], keep:
     let mut j = 0;
     while j < nodes.len() {
         if let Some(moves) = parts_of(&nodes[j], &nodes[..j], instrs, metas, keep) {
-            let Node::Whole(instr) = nodes.remove(j) else { unreachable!("parts are of a whole instruction") };
+            let Node::Whole(instr) = nodes.remove(j) else {
+                unreachable!("parts are of a whole instruction")
+            };
             let Some(whole) = instr.makes().next() else { continue };
             let first = moves.iter().map(|m| m.0).min().unwrap_or(0);
             for (group, store, cuts) in moves {
@@ -196,7 +207,9 @@ fn parts_of(
             return None;
         }
         let place = before.iter().enumerate().find_map(|(i, node)| match node {
-            Node::Group(g) => g.stores.iter().position(|st| st.slot == *s && st.part_of.is_none()).map(|k| (i, k)),
+            Node::Group(g) => {
+                g.stores.iter().position(|st| st.slot == *s && st.part_of.is_none()).map(|k| (i, k))
+            }
             _ => None,
         });
         let (group, store) = place?;
@@ -219,7 +232,8 @@ fn whole(instr: Instr, metas: &[Meta], home: &[Option<Source>]) -> Node {
 
 /// Whether it is a product with a right side that is worth packing.
 fn is_product(instr: &Instr, metas: &[Meta], home: &[Option<Source>]) -> bool {
-    let constant = |a: &Arg| matches!(a, Arg::Slot(s) if home[*s] == Some(Source::Constant)) || *a == Arg::Missing;
+    let constant =
+        |a: &Arg| matches!(a, Arg::Slot(s) if home[*s] == Some(Source::Constant)) || *a == Arg::Missing;
     let (Some(Arg::Slot(a)), Some(Arg::Slot(b))) = (instr.args.first(), instr.args.get(1)) else {
         return false;
     };
@@ -251,12 +265,8 @@ impl Group {
         let mut places: Vec<(usize, Place)> = Vec::new();
         let mut free: Vec<usize> = Vec::new();
         for (at, (m, out)) in chain.iter().enumerate() {
-            let mut op = Op {
-                kernel: m.kernel,
-                params: m.params,
-                ins: [Place::Unused; 3],
-                out: Place::Unused,
-            };
+            let mut op =
+                Op { kernel: m.kernel, params: m.params, ins: [Place::Unused; 3], out: Place::Unused };
             for (k, arg) in m.args.iter().enumerate().take(3) {
                 op.ins[k] = match arg {
                     Arg::Missing => Place::Unused,
@@ -361,7 +371,9 @@ impl Group {
                     from.push(if lane.flat {
                         lane.ptr.get().wrapping_add(start * size)
                     } else if len <= cols && lane.col == 1 {
-                        lane.ptr.get().wrapping_offset((row as isize * lane.row + col as isize) * size as isize)
+                        lane.ptr
+                            .get()
+                            .wrapping_offset((row as isize * lane.row + col as isize) * size as isize)
                     } else {
                         let to = buffer(self.registers + i);
                         // A row that serves all stays where it is.
@@ -459,7 +471,9 @@ impl Lane {
         for axis in (0..last).rev().filter(|&a| shape[a] != 1) {
             row = match row {
                 None => Some((strides[axis], shape[axis])),
-                Some((step, count)) if strides[axis] == step * count as isize => Some((step, count * shape[axis])),
+                Some((step, count)) if strides[axis] == step * count as isize => {
+                    Some((step, count * shape[axis]))
+                }
                 _ => return None,
             };
         }
@@ -473,7 +487,8 @@ impl Lane {
         let (mut row, mut col) = (row, col);
         while done < len {
             let run = (cols - col).min(len - done);
-            let from = self.ptr.get().offset((row as isize * self.row + col as isize * self.col) * size as isize);
+            let from =
+                self.ptr.get().offset((row as isize * self.row + col as isize * self.col) * size as isize);
             let at = to.add(done * size);
             if self.col == 1 {
                 std::ptr::copy_nonoverlapping(from, at, run * size);

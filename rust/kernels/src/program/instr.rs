@@ -1,7 +1,7 @@
 //! The instructions of a recorded step, and how each is computed as a whole.
 
-use super::parse::Meta;
 use super::Ends;
+use super::parse::Meta;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::layout::{Dims, Layout};
@@ -62,7 +62,10 @@ pub(super) enum Draw {
 pub(super) enum Kern {
     Unary(Unary),
     Binary(Binary),
-    Scaled { alpha: Scalar, sub: bool },
+    Scaled {
+        alpha: Scalar,
+        sub: bool,
+    },
     Activation(Activation),
     ActivationGrad(Activation),
     ReluGrad,
@@ -87,12 +90,29 @@ pub(super) enum Kern {
     Expand(Dims),
     View(Vec<Cut>),
     /// A tensor of this shape with each operand where its cuts select; zero elsewhere.
-    Assemble { shape: Dims, parts: Vec<Vec<Cut>>, covered: bool },
+    Assemble {
+        shape: Dims,
+        parts: Vec<Vec<Cut>>,
+        covered: bool,
+    },
     Pad(Vec<(isize, isize)>, Scalar),
     Cat(usize),
-    Fold { fold: Fold, axes: Vec<isize>, keepdim: bool, dtype: Option<DType> },
-    Norm { p: f64, axes: Vec<isize>, keepdim: bool },
-    Var { axes: Vec<isize>, keepdim: bool, correction: f64 },
+    Fold {
+        fold: Fold,
+        axes: Vec<isize>,
+        keepdim: bool,
+        dtype: Option<DType>,
+    },
+    Norm {
+        p: f64,
+        axes: Vec<isize>,
+        keepdim: bool,
+    },
+    Var {
+        axes: Vec<isize>,
+        keepdim: bool,
+        correction: f64,
+    },
     SumTo(Dims, DType),
     Cumsum(isize, Option<DType>),
     CumsumReverse(isize),
@@ -100,22 +120,55 @@ pub(super) enum Kern {
     LogSoftmax(isize),
     SoftmaxGrad(isize),
     LogSoftmaxGrad(isize),
-    LayerNorm { axes: usize, eps: f64 },
-    LayerNormGrad { axes: usize, need: [bool; 3] },
-    Dropout { p: f64, offset: u64 },
-    Draw { draw: Draw, shape: Dims, dtype: DType, a: f64, b: f64, offset: u64 },
-    Bernoulli { offset: u64 },
+    LayerNorm {
+        axes: usize,
+        eps: f64,
+    },
+    LayerNormGrad {
+        axes: usize,
+        need: [bool; 3],
+    },
+    Dropout {
+        p: f64,
+        offset: u64,
+    },
+    Draw {
+        draw: Draw,
+        shape: Dims,
+        dtype: DType,
+        a: f64,
+        b: f64,
+        offset: u64,
+    },
+    Bernoulli {
+        offset: u64,
+    },
     Zeros(Dims, DType),
     IndexSelect(isize),
     /// Rows of zeros with gradients added where the indices point, along an axis.
-    IndexRows { shape: Dims, axis: usize },
+    IndexRows {
+        shape: Dims,
+        axis: usize,
+    },
     Gather(isize),
     ScatterAdd(isize),
     MaskedFill(Scalar),
-    MaxDim { axis: isize, keepdim: bool },
-    MinDim { axis: isize, keepdim: bool },
-    Argmax { axis: Option<isize>, keepdim: bool },
-    Argmin { axis: Option<isize>, keepdim: bool },
+    MaxDim {
+        axis: isize,
+        keepdim: bool,
+    },
+    MinDim {
+        axis: isize,
+        keepdim: bool,
+    },
+    Argmax {
+        axis: Option<isize>,
+        keepdim: bool,
+    },
+    Argmin {
+        axis: Option<isize>,
+        keepdim: bool,
+    },
     OneHot(i64),
     Flip(Vec<isize>),
     Roll(Vec<isize>, Vec<isize>),
@@ -292,7 +345,9 @@ impl Kern {
                     norm::layer_norm_grad(t(0)?, t(1)?, *axes, args[2].maybe(), t(3)?, t(4)?, *need)?;
                 return Ok([dx, dw, db].into_iter().collect());
             }
-            Dropout { p, offset } => random::dropout(dice.seed, dice.offset.wrapping_add(*offset), t(0)?, *p)?,
+            Dropout { p, offset } => {
+                random::dropout(dice.seed, dice.offset.wrapping_add(*offset), t(0)?, *p)?
+            }
             Draw { draw, shape, dtype, a, b, offset } => {
                 let g = generator(*offset);
                 match draw {
@@ -347,7 +402,8 @@ pub(super) fn join_parts(mut instrs: Vec<Instr>, metas: &[Meta], ends: &Ends) ->
     let mut maker: Vec<Option<usize>> = vec![None; metas.len()];
     let mut gone = vec![false; instrs.len()];
     for i in 0..instrs.len() {
-        if let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) = (&instrs[i].kern, &instrs[i].args[..])
+        if let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) =
+            (&instrs[i].kern, &instrs[i].args[..])
             && let (Some(ia), Some(ib)) = (maker[*a], maker[*b])
             && ia != ib
             && uses[*a] == 1
@@ -365,7 +421,8 @@ pub(super) fn join_parts(mut instrs: Vec<Instr>, metas: &[Meta], ends: &Ends) ->
 }
 
 fn joined(a: &Kern, b: &Kern) -> Option<Kern> {
-    let (Kern::Assemble { shape, parts: pa, .. }, Kern::Assemble { shape: other, parts: pb, .. }) = (a, b) else {
+    let (Kern::Assemble { shape, parts: pa, .. }, Kern::Assemble { shape: other, parts: pb, .. }) = (a, b)
+    else {
         return None;
     };
     if shape != other {

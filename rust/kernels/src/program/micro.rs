@@ -5,7 +5,9 @@ use super::parse::Meta;
 use crate::dtype::DType;
 use crate::ops::activation;
 use crate::ops::elementwise::engine::{Cost, Kernel, Params};
-use crate::ops::elementwise::{Binary, binary_kernel, power_kernel, scaled_kernel, select_kernel, unary_kernel};
+use crate::ops::elementwise::{
+    Binary, binary_kernel, power_kernel, scaled_kernel, select_kernel, unary_kernel,
+};
 use smallvec::SmallVec;
 
 /// An elementwise instruction as a loop over contiguous operands of one float type.
@@ -93,7 +95,8 @@ pub(super) fn weight(cost: Cost) -> usize {
 pub(super) fn again(step: &[Instr], back: &[Instr], kept: &[usize], metas: &[Meta]) -> Vec<Instr> {
     let made: Vec<usize> = step.iter().flat_map(Instr::makes).collect();
     let cheap = |i: &Instr| micro(i, metas).is_some_and(|m| weight(m.cost) == 1);
-    let elementwise = |s: usize| back.iter().filter(|i| i.reads().any(|r| r == s)).all(|i| micro(i, metas).is_some());
+    let elementwise =
+        |s: usize| back.iter().filter(|i| i.reads().any(|r| r == s)).all(|i| micro(i, metas).is_some());
     let mut list = Vec::new();
     for instr in step {
         let wanted = instr.makes().all(|s| kept.contains(&s) && elementwise(s));

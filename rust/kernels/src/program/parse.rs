@@ -107,7 +107,9 @@ impl Call<'_> {
     fn cuts(&self, i: usize) -> Result<Vec<Cut>> {
         let one = |row: &Vec<i64>| match row[..] {
             [0, axis, i] => Ok(Cut::Select(axis as usize, i as usize)),
-            [1, axis, start, len, by] => Ok(Cut::Slice(axis as usize, start as usize, len as usize, by as isize)),
+            [1, axis, start, len, by] => {
+                Ok(Cut::Slice(axis as usize, start as usize, len as usize, by as isize))
+            }
             [2, axis] => Ok(Cut::Unsqueeze(axis as usize)),
             _ => Err(self.odd()),
         };
@@ -152,7 +154,10 @@ pub(super) fn instr(name: &str, args: &[Value], outs: &[Option<usize>], metas: &
         Value::None => Ok(Arg::Missing),
         _ => Err(c.odd()),
     };
-    let mut list = operands.iter().map(|&i| args.get(i).map_or(Ok(Arg::Missing), arg)).collect::<Result<SmallVec<[Arg; 4]>>>()?;
+    let mut list = operands
+        .iter()
+        .map(|&i| args.get(i).map_or(Ok(Arg::Missing), arg))
+        .collect::<Result<SmallVec<[Arg; 4]>>>()?;
     // A number in the place of a whole tensor has no kernel, except in arithmetic.
     let arithmetic = matches!(kern, Kern::Binary(_) | Kern::Scaled { .. } | Kern::Where | Kern::Lerp);
     if !arithmetic && list.iter().any(|a| matches!(a, Arg::Number(_))) {
@@ -192,7 +197,11 @@ fn kern(c: &Call, out: &Meta) -> Result<(Kern, SmallVec<[usize; 4]>)> {
         let n = c.meta(0)?.shape.len() as isize;
         let given = c.axes(i)?;
         // Numbered from the front; none for all.
-        Ok(if given.is_empty() { (0..n).collect() } else { given.iter().map(|&a| if a < 0 { a + n } else { a }).collect() })
+        Ok(if given.is_empty() {
+            (0..n).collect()
+        } else {
+            given.iter().map(|&a| if a < 0 { a + n } else { a }).collect()
+        })
     };
     let fold = |fold: Fold, dtype: bool| -> Result<_> {
         let dtype = if dtype { c.dtype(3)? } else { None };
@@ -313,7 +322,8 @@ fn kern(c: &Call, out: &Meta) -> Result<(Kern, SmallVec<[usize; 4]>)> {
                 _ => Draw::Exponential,
             };
             let b = c.maybe(2)?.map_or(0.0, Scalar::to_f64);
-            let kern = Kern::Draw { draw, shape, dtype: out.dtype, a: c.float(1)?, b, offset: c.int(0)? as u64 };
+            let kern =
+                Kern::Draw { draw, shape, dtype: out.dtype, a: c.float(1)?, b, offset: c.int(0)? as u64 };
             (kern, first(0))
         }
         "bernoulli" => (Kern::Bernoulli { offset: c.int(1)? as u64 }, first(1)),
@@ -322,7 +332,8 @@ fn kern(c: &Call, out: &Meta) -> Result<(Kern, SmallVec<[usize; 4]>)> {
         "index_get_grad" => {
             // One index tensor, behind whole axes.
             let axis = c.args.len() - 3;
-            if c.args[2..2 + axis].iter().any(|a| *a != Value::None) || c.meta(2 + axis)?.dtype == DType::Bool {
+            if c.args[2..2 + axis].iter().any(|a| *a != Value::None) || c.meta(2 + axis)?.dtype == DType::Bool
+            {
                 return Err(unknown("index", " by several tensors or by a mask"));
             }
             (Kern::IndexRows { shape, axis }, [0, 2 + axis].into_iter().collect())

@@ -180,9 +180,26 @@ impl Rows<'_> {
         };
         let from = shape(0).map_or(0, |s| s.len());
         let fits = match &instr.kern {
-            Unary(_) | Binary(_) | Scaled { .. } | Activation(_) | ActivationGrad(_) | ReluGrad | SigmoidGrad
-            | TanhGrad | Where | Clamp(..) | Lerp | Addcmul(_) | Addcdiv(_) | SquaredError | SquaredErrorGrad
-            | BceLogits | BceLogitsGrad | Cast(_) | Same | MaskedFill(_) => {
+            Unary(_)
+            | Binary(_)
+            | Scaled { .. }
+            | Activation(_)
+            | ActivationGrad(_)
+            | ReluGrad
+            | SigmoidGrad
+            | TanhGrad
+            | Where
+            | Clamp(..)
+            | Lerp
+            | Addcmul(_)
+            | Addcdiv(_)
+            | SquaredError
+            | SquaredErrorGrad
+            | BceLogits
+            | BceLogitsGrad
+            | Cast(_)
+            | Same
+            | MaskedFill(_) => {
                 let instr = instr.clone();
                 return (self.broadcast(&instr, rank) && self.splits(out)).then_some(());
             }
@@ -209,8 +226,13 @@ impl Rows<'_> {
             View(cuts) => inner(cuts),
             Cat(axis) => *axis >= 1,
             Fold { axes, .. } | Norm { axes, .. } | Var { axes, .. } => axes.iter().all(|&a| behind(a, from)),
-            Cumsum(axis, _) | CumsumReverse(axis) | Softmax(axis) | LogSoftmax(axis) | SoftmaxGrad(axis)
-            | LogSoftmaxGrad(axis) | Gather(axis) => behind(*axis, from),
+            Cumsum(axis, _)
+            | CumsumReverse(axis)
+            | Softmax(axis)
+            | LogSoftmax(axis)
+            | SoftmaxGrad(axis)
+            | LogSoftmaxGrad(axis)
+            | Gather(axis) => behind(*axis, from),
             Flip(axes) => axes.iter().all(|&a| behind(a, from)),
             LayerNorm { axes, .. } => from == axes + 1,
             LayerNormGrad { axes, .. } => {
@@ -231,10 +253,8 @@ impl Rows<'_> {
             _ => false,
         };
         // The operand in front is cut; further ones are too, except constants of products and norms.
-        let split_all = matches!(
-            instr.kern,
-            Assemble { .. } | Cat(_) | SoftmaxGrad(_) | LogSoftmaxGrad(_) | Gather(_)
-        );
+        let split_all =
+            matches!(instr.kern, Assemble { .. } | Cat(_) | SoftmaxGrad(_) | LogSoftmaxGrad(_) | Gather(_));
         let mut fine = fits;
         for (i, slot) in slots.iter().enumerate() {
             let Some(slot) = *slot else { continue };

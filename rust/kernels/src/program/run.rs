@@ -1,11 +1,11 @@
 //! The loop over the steps.
 
+use super::Program;
 use super::batch::{self, Batched};
 use super::fuse::{Group, Node};
 use super::instr::{Arg, Dice, In, Instr, Kern, reshape};
 use super::parse::Meta;
 use super::schedule::{Carry, Early, Plan, Source, Total};
-use super::Program;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::layout::Dims;
@@ -333,7 +333,8 @@ impl Loop<'_> {
     /// The offset of this part's own random numbers.
     fn dice_of(&self, instr: &Instr) -> Dice {
         let mut dice = self.dice;
-        if let (Kern::Dropout { .. }, Some(rows), [Arg::Slot(s)]) = (&instr.kern, &self.rows, &instr.args[..]) {
+        if let (Kern::Dropout { .. }, Some(rows), [Arg::Slot(s)]) = (&instr.kern, &self.rows, &instr.args[..])
+        {
             let row: usize = self.metas[*s].shape[1..].iter().product();
             let blocks = rows.start * row / random::DROPOUT_TILE * random::DROPOUT_BLOCKS;
             dice.offset = dice.offset.wrapping_add(blocks as u64);

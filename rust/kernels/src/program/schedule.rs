@@ -42,7 +42,7 @@ pub(super) enum Total {
 #[derive(Clone, Debug)]
 pub(super) enum Early {
     Once(Instr),
-    All(Batched),
+    All(Box<Batched>),
 }
 
 pub(super) struct Plan {
@@ -91,7 +91,7 @@ impl Plan {
             match total {
                 Total::Times(s) | Total::Over(s) | Total::Step(s) => {
                     reads.insert(*s);
-                },
+                }
                 Total::Whole(_, args) => reads.extend(args.iter().filter_map(slot)),
             }
         }
@@ -175,7 +175,12 @@ pub(super) fn plan(
             users.entry(s).or_default().push(i);
         }
     }
-    carries.iter().map(|c| c.to).chain(wanted.iter().copied()).chain(totals.iter().copied()).for_each(|s| uses[s] += 1);
+    carries
+        .iter()
+        .map(|c| c.to)
+        .chain(wanted.iter().copied())
+        .chain(totals.iter().copied())
+        .for_each(|s| uses[s] += 1);
     instrs.iter_mut().for_each(|i| as_sum(i, metas));
     let instrs = instrs;
     let maker = made_by(&instrs);
@@ -200,7 +205,7 @@ pub(super) fn plan(
         let all = if is(Source::Step) || instr.kern.is_random() || i < inside {
             None
         } else if is(Source::Sequence) {
-            batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(Early::All)
+            batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(|b| Early::All(Box::new(b)))
         } else {
             Some(Early::Once(instr.clone()))
         };
@@ -233,7 +238,9 @@ pub(super) fn plan(
     let mut can_wait: HashSet<usize> = reserved.keys().copied().collect();
     for &i in body.iter().rev() {
         let instr = &instrs[i];
-        let waits = |s: usize| !next.contains(&s) && users.get(&s).is_none_or(|u| u.iter().all(|u| can_wait.contains(u)));
+        let waits = |s: usize| {
+            !next.contains(&s) && users.get(&s).is_none_or(|u| u.iter().all(|u| can_wait.contains(u)))
+        };
         if !instr.kern.is_random() && instr.makes().all(waits) && sch.all_at_once(i).is_some() {
             can_wait.insert(i);
         }
@@ -293,7 +300,7 @@ pub(super) fn plan(
         match sum {
             Total::Times(s) | Total::Over(s) | Total::Step(s) => {
                 live.insert(*s);
-            },
+            }
             Total::Whole(_, args) => live.extend(args.iter().filter_map(slot)),
         }
     }
@@ -304,13 +311,28 @@ pub(super) fn plan(
         }
     }
     firsts.reverse();
-    let keep: HashSet<usize> = next.iter().copied().chain(stacked.iter().copied()).chain(sums.iter().filter_map(|t| match t {
-        Total::Step(s) => Some(*s),
-        _ => None,
-    })).collect();
+    let keep: HashSet<usize> = next
+        .iter()
+        .copied()
+        .chain(stacked.iter().copied())
+        .chain(sums.iter().filter_map(|t| match t {
+            Total::Step(s) => Some(*s),
+            _ => None,
+        }))
+        .collect();
     let steps: Vec<Instr> = kept.iter().map(|&i| instrs[i].clone()).collect();
     let body = rows::parts(steps, metas, &home, &keep, carries, &stacked, &sums);
-    Plan { early: firsts, body, late, totals: sums, carries: carries.to_vec(), stacked, home, known, wanted: wanted.to_vec() }
+    Plan {
+        early: firsts,
+        body,
+        late,
+        totals: sums,
+        carries: carries.to_vec(),
+        stacked,
+        home,
+        known,
+        wanted: wanted.to_vec(),
+    }
 }
 
 fn slot(arg: &Arg) -> Option<usize> {

@@ -3,6 +3,7 @@ use crate::dtype::{DType, Scalar};
 use crate::ops::elementwise::{Binary, Unary, binary, unary};
 use crate::ops::matmul::matmul;
 use crate::tensor::Tensor;
+use std::slice::from_ref;
 
 fn meta(shape: &[usize]) -> Meta {
     Meta { shape: shape.into(), dtype: DType::F64 }
@@ -53,9 +54,8 @@ fn steps_follow_each_other_for_few_and_for_many_rows() {
         assert_eq!(program.census()[0], [1, 2, 0]);
         let (x, u, w) = (filled(&[4, rows, 3], 0.1), filled(&[3, 5], 0.05), filled(&[5, 5], 0.04));
         let mut h = filled(&[rows, 5], 0.1);
-        let done = program
-            .forward(&[x.clone()], &[h.clone()], &[u.clone(), w.clone()], 4, (0, 0), false)
-            .unwrap();
+        let done =
+            program.forward(from_ref(&x), from_ref(&h), &[u.clone(), w.clone()], 4, (0, 0), false).unwrap();
         for t in 0..4 {
             let xt = x.with_layout(x.layout().select(0, t));
             let (a, b) = (matmul(&xt, &u).unwrap(), matmul(&h, &w).unwrap());
@@ -74,9 +74,10 @@ fn an_unknown_operation_and_wrong_tensors_are_errors() {
     rec.forward[3].0 = "sort".into();
     assert!(Program::new(rec).err().unwrap().to_string().contains("sort"));
     let program = Program::new(plain(2)).unwrap();
-    let (x, h, u, w) = (filled(&[4, 2, 3], 1.0), filled(&[2, 5], 1.0), filled(&[3, 5], 1.0), filled(&[5, 5], 1.0));
+    let (x, h, u, w) =
+        (filled(&[4, 2, 3], 1.0), filled(&[2, 5], 1.0), filled(&[3, 5], 1.0), filled(&[5, 5], 1.0));
     let run = |x: &Tensor, steps| {
-        program.forward(&[x.clone()], &[h.clone()], &[u.clone(), w.clone()], steps, (0, 0), false)
+        program.forward(from_ref(x), from_ref(&h), &[u.clone(), w.clone()], steps, (0, 0), false)
     };
     assert!(run(&x, 4).is_ok());
     let text = run(&x, 3).err().unwrap().to_string();

@@ -78,6 +78,6 @@ fn main() {
     });
     let (x, w, b) = (random(&[64, 2450]), random(&[500, 2450]), random(&[500]));
     bench.run("linear 64x2450 -> 500 with bias", Work::Flops(2.0 * (64 * 500 * 2450) as f64), || {
-        addmm_bias(&x, &w, Some(&b)).unwrap()
+        addmm_bias(&x, &w, Some(&b), false).unwrap()
     });
 }

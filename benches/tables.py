@@ -31,8 +31,18 @@ EACH = {
     "norms, softmax and losses": (1.0, 1.0),
     "pooling": (1.0, 1.0),
     "optimizers": (1.0, 1.0),
+    "recurrent": (1.0, 1.0),
 }
 SINGLE = {
+    "RNN 128 b32 T50": (2.0, 1.0),
+    "LSTM 128x2 b50 T50": (1.15, 1.0),
+    "LSTM 512 b32 T64": (1.2, 1.0),
+    "GRU 128x2 b50 T50": (2.0, 1.0),
+    "GRU 512 b32 T64": (1.6, 1.0),
+    "bidirectional LSTM 256 b16 T200": (1.2, 1.0),
+    "MUT1 128 b32 T50": (5.0, 1.0),
+    "LSTMCell 128 b32, 40 steps": (1.5, 1.5),
+    "LSTM 128, 100 steps of one sequence, one by one": (3.0, 3.0),
     "train VGG-16 32x32 b32": (2.2, 1.6),
     "train ResNet-18 224 b4": (1.8, 1.4),
     "train U-Net 128 b2": (2.0, 1.5),

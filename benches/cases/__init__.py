@@ -49,4 +49,4 @@ def case(name: str, group: str, *, layouts: bool = False, compiles: bool = False
 
 
 # Last, as the files register themselves; their order is that of the tables.
-from . import training, inference, convolution, products, operations, sequence, optimizers  # noqa: E402, F401, I001
+from . import training, inference, convolution, products, operations, recurrent, sequence, optimizers  # noqa: E402, F401, I001

@@ -147,7 +147,7 @@ case("index_put", lambda x, v: o.index_put(x, v, [lt.tensor([0, 2])]) ** 2, M, (
 case("index_put", lambda x, v: o.index_put(x, v, [lt.tensor([0, 0])], True) ** 2, M, (2, 4))
 case("masked_fill", lambda x: o.masked_fill(x, x.detach() > 0, 1.0) ** 2, M)
 case("embedding", lambda w: o.embedding(IDX, w, None) ** 2, (3, 2))
-case("dropout", lambda x: o.dropout(x, 0.5, 1, 2) ** 2, M)
+case("dropout dropout_grad", lambda x: o.dropout(x, 0.5, 1, 2) ** 2, M)
 
 CONV = o.ConvSpec([2, 1], [1, 1], [1, 1], 2)
 case("conv2d", lambda x, w, b: o.conv2d(x, w, b, CONV), (2, 4, 4, 4), (4, 2, 3, 3), (4,))

@@ -264,6 +264,13 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "a PackedSequence has its own lengths; leave lengths out",
     ),
+    (
+        lambda: L2(rnn.PackedSequence(lt.zeros(3, 3), lt.tensor([1, 2]))),
+        lt.ShapeError,
+        r"LSTM: the batch_sizes of a PackedSequence must fall, .* its 3 rows, got \[1, 2\]; make one with",
+    ),
+    (lambda: L2(rnn.PackedSequence(lt.zeros(3, 3), lt.tensor([2, 2]))), lt.ShapeError, "its 3 rows, got"),
+    (lambda: L2(rnn.PackedSequence(lt.zeros(0, 3), lt.zeros(0).long())), lt.ShapeError, r"got \[\]"),
     # Constructors.
     (
         lambda: nn.LSTM(3, [4, 5], num_layers=2),

@@ -208,3 +208,33 @@ def test_a_transposed_convolution_may_reach_no_pixel() -> None:
         for lib in (lt, torch)
     ]
     np.testing.assert_array_equal(results[0].numpy(), results[1].numpy())
+
+
+KEPT = [
+    ((2, 40, 9, 9), (48, 40, 3, 3), {"padding": 1}),
+    ((2, 256, 2, 2), (128, 256, 3, 3), {"padding": 1}),
+    ((1, 40, 9, 8), (64, 40, 3, 3), {"stride": 2, "dilation": 2, "padding": 2}),
+    ((2, 64, 8, 8), (64, 16, 3, 3), {"groups": 4}),
+    ((2, 3, 21, 20), (32, 3, 7, 7), {"stride": 2, "padding": 3}),
+    ((2, 32, 5, 5), (48, 32, 1, 1), {}),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "options"), KEPT, ids=str)
+def test_a_weight_used_again_gives_the_same_and_a_changed_one_something_else(
+    x: tuple[int, ...], w: tuple[int, ...], options: dict
+) -> None:
+    """From the second use on a packed form is kept; another spec has another form."""
+    input, weight = lt.randn(*x), lt.randn(*w)
+
+    def all_ways(weight: lt.Tensor) -> list:
+        forward = F.conv2d(input, weight, **options)
+        back = F.conv_transpose2d(forward, weight, **options)
+        wider = F.conv_transpose2d(forward, weight, **{**options, "stride": 3})
+        return [t.tolist() for t in (forward, back, wider)]
+
+    for _ in range(2):
+        fresh = all_ways(weight.clone())
+        for _ in range(4):
+            assert all_ways(weight) == fresh
+        weight.mul_(-0.5)

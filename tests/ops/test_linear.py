@@ -128,6 +128,16 @@ def test_random_einstein_sums_are_numpys(seed: int, operands: int) -> None:
     )
 
 
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5, 16])
+def test_a_linear_layer_has_the_same_bits_each_time(outputs: int) -> None:
+    # From the second time on its weight may be kept in another form, unless NumPy has been lent its memory.
+    x, weight = lt.from_numpy(sample((50, 128))), lt.from_numpy(sample((outputs, 128), seed=1)).clone()
+    results = [F.linear(x, weight).numpy().copy() for _ in range(3)]
+    weight.numpy()
+    results.append(F.linear(x, weight).numpy())
+    assert all((result == results[0]).all() for result in results)
+
+
 @pytest.mark.parametrize("lead", [(), (3,), (2, 3), (0,), (2, 0)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_linear_layer_agrees(lead: tuple[int, ...], bias: bool) -> None:

@@ -282,3 +282,27 @@ def test_a_wrong_shape_or_axis_is_an_error_that_names_the_operation(case: int) -
     call, kind, text = ERRORS[case]
     with pytest.raises(kind, match=text):
         call()
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_slices_join_their_gradients_and_unused_ones_count_as_zeros(dim: int) -> None:
+    x = lt.randn(3, 4, 2, dtype=lt.float64).requires_grad_()
+
+    def some(x: lt.Tensor) -> lt.Tensor:
+        first, *_, last = x.unbind(dim)
+        return (first * first * last).sum() + first.sum()
+
+    assert lt.autograd.gradcheck(some, (x,))
+    assert lt.autograd.gradgradcheck(some, (x,))
+    (g,) = lt.autograd.grad(sum(s.sum() for s in list(x.unbind(dim))[1:]), x)
+    assert not bool(g.select(dim, 0).any())
+    assert bool((g.narrow(dim, 1, x.shape[dim] - 1) == 1).all())
+
+
+def test_a_slice_that_is_changed_in_place_changes_the_whole_and_its_gradient() -> None:
+    x = lt.ones(3, 2, requires_grad=True)
+    whole = x * 2
+    whole.unbind()[1].mul_(5)
+    assert whole.tolist() == [[2, 2], [10, 10], [2, 2]]
+    whole.sum().backward()
+    assert x.grad.tolist() == [[2, 2], [10, 10], [2, 2]]

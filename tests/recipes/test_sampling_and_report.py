@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ def test_the_command_prints_prime_and_text(run: Path, capsys: pytest.CaptureFixt
     assert len(printed) == 4 + 20 + 1
     assert main(["sample", str(run), "--prime", ""]) == 2
     assert "the prime text is empty" in capsys.readouterr().err
+
+
+@pytest.mark.skipif("LECTORIUM_DATA" not in os.environ, reason="LECTORIUM_DATA is not set")
+def test_a_text_with_another_vocabulary_does_not_fit(run: Path) -> None:
+    with pytest.raises(recipes.RecipeError, match="does not fit Tiny Shakespeare: another vocabulary"):
+        recipes.evaluate(run, data="tinyshakespeare")
 
 
 # Units.

@@ -62,6 +62,20 @@ class _Kernels:
         out = self._call("linear", x, w, b)
         return self.relu(out) if relu else out
 
+    def dropout(self, x: Any, p: float, seed: int, offset: int) -> Any:
+        """The numbers are made again on the way back: a step's mask is not kept."""
+        y, mask = _core.dropout(x, p, seed, offset)
+        return self._masked(x, y, p), mask
+
+    def dropout_grad(self, g: Any, mask: Any, p: float) -> Any:
+        """The same mask on a gradient."""
+        return self._masked(g, _core.clone(g), p)
+
+    def _masked(self, x: Tensor, out: Tensor, p: float) -> Tensor:
+        args = [(1, self.number(x)), (2, p), (0, None), (2, self.offset)]
+        self.lines.append(("dropout", args, [self.value(out)]))
+        return out
+
     def _call(self, name: str, *args: Any) -> Any:
         out = getattr(_core, name)(*args)
         made: tuple[Any, ...] = (out,) if isinstance(out, Tensor) else tuple(out)
@@ -82,9 +96,7 @@ class _Kernels:
         return out
 
     def _arguments(self, name: str, args: tuple[Any, ...]) -> list[tuple[int, Any]]:
-        if name == "dropout":
-            args = (*args[:2], None, self.offset)
-        elif name == "bernoulli":
+        if name == "bernoulli":
             args = (args[1], self.offset)
         elif self.offset is not None:
             args = (self.offset, *args[3:])

@@ -30,7 +30,7 @@ class Sums:
         (True, (3, 6))
     """
 
-    def __init__(self, n: int = 45_000, train: bool = True, digits: int = 3, seed: int = 0) -> None:
+    def __init__(self, n: int = 200_000, train: bool = True, digits: int = 3, seed: int = 0) -> None:
         n, digits = operator.index(n), operator.index(digits)
         if not 1 <= digits <= 4:
             raise ValueError(f"Sums: digits must be 1 to 4, got {digits}")

@@ -121,7 +121,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     axis = normalized("unbind", dim, input.ndim)
     if input.ndim == 0:
         raise _core.ShapeError("unbind: a tensor without axes has no slices")
-    return tuple(select(input, axis, i) for i in range(input.shape[axis]))
+    # Their gradients are joined in one pass; each slice on its own would fill a gradient of the whole.
+    return tuple([ops.squeeze(s, axis) for s in ops.split(input, [1] * input.shape[axis], axis)])
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:

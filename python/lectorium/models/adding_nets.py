@@ -27,6 +27,8 @@ class AddingNet(nn.Module):
         super().__init__()
         if cell == "lstm":
             self.rnn = nn.LSTM(2, hidden, batch_first=True)
+            # Forget gates begin open (Jozefowicz et al. 2015).
+            nn.init.ones_(self.rnn.bias_ih_l0[hidden : 2 * hidden])
         elif cell == "gru":
             self.rnn = nn.GRU(2, hidden, batch_first=True)
         elif cell in ("rnn", "irnn"):

@@ -62,6 +62,7 @@ class Form(Module):
         self.bias = flag(name, "bias", bias)
         self.learn_initial_state = flag(name, "learn_initial_state", learn_initial_state)
         self._states = self._state_sizes()
+        self._sizes = tuple(self._states.values())
 
     def reset_parameters(self) -> None:
         """Draws the weights anew, uniform in ±1 / sqrt(hidden_size); learned initial states become 0."""
@@ -83,23 +84,24 @@ class Form(Module):
             if len(self._lead) == len(lead):  # with a batch
                 learned = [k.expand(k.unsqueeze(p, len(lead) - 1), [*lead, p.shape[-1]]) for p in learned]
             return tuple(learned)
-        sizes = self._states.values()
+        sizes = self._sizes
         given = (hx,) if len(sizes) == 1 else hx
         if not isinstance(given, (tuple, list)) or len(given) != len(sizes):  # pyright: ignore[reportUnknownArgumentType]
             self._refuse_state(hx, lead, dtype)
-        for s, n in zip(given, sizes, strict=True):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            if not isinstance(s, Tensor) or s.shape != (*lead, n) or s.dtype is not dtype:
+        for i, s in enumerate(given):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            if not isinstance(s, Tensor) or s.shape != (*lead, sizes[i]) or s.dtype is not dtype:
                 self._refuse_state(hx, lead, dtype)
         return tuple(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
     def _refuse_state(self, hx: Any, lead: tuple[int, ...], dtype: DType) -> NoReturn:
         name, sizes = type(self).__name__, self._states
-        many: list[Any] | None = list(hx) if isinstance(hx, (tuple, list)) else None  # pyright: ignore[reportUnknownArgumentType]
-        parts = [hx] if len(sizes) == 1 else many
-        given: list[Any] = [] if parts is None else parts
+        listed = isinstance(hx, (tuple, list))
+        given: list[Any] = [hx]
+        if len(sizes) > 1:
+            given = list(hx) if listed else []  # pyright: ignore[reportUnknownArgumentType]
         if len(given) != len(sizes) or not all(isinstance(s, Tensor) for s in given):
             wanted = f"a tuple of {len(sizes)} tensors ({', '.join(sizes)})" if len(sizes) > 1 else "a tensor"
-            got = type(hx).__name__ if many is None else f"a {type(hx).__name__} of {len(many)}"
+            got = f"a {type(hx).__name__} of {len(hx)}" if listed else type(hx).__name__  # pyright: ignore[reportUnknownArgumentType]
             raise TypeError(f"{name}: the state must be {wanted}, got {got}")
         axes = ", ".join([*self._lead[: len(lead)], "size"])
         for s, (state, n) in zip(given, sizes.items(), strict=True):
@@ -115,7 +117,7 @@ class Form(Module):
         raise AssertionError
 
     def _zeros(self, batch: int, dtype: DType) -> States:
-        return tuple([_core.zeros([batch, n], dtype) for n in self._states.values()])
+        return tuple([_core.zeros([batch, n], dtype) for n in self._sizes])
 
     def _options(self) -> str:
         """What the repr says of arguments that PyTorch does not have."""
@@ -163,22 +165,23 @@ class RecurrentCell(Form):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        shape = input.shape if isinstance(input, Tensor) else ()
-        if shape[-1:] != (self.input_size,) or len(shape) > 2:
+        axes = input.ndim if isinstance(input, Tensor) else 0
+        if not 0 < axes < 3 or input.shape[-1] != self.input_size:
             self._refuse(input)
         k = ops if _core.is_grad_enabled() or _core.recording() else _core
-        lead, alone = shape[:-1], len(shape) == 1
+        alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
+        batch: int = x.shape[0]
         if hx is None and not self.learn_initial_state:
-            state = self._zeros(1 if alone else shape[0], input.dtype)
+            state = self._zeros(batch, input.dtype)
         else:
-            state = self._initial(k, hx, lead, input.dtype)
+            state = self._initial(k, hx, input.shape[:-1], input.dtype)
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
         gates, weights = self._prepare(k, x, tuple(map(self._parameters.get, self.slots)))
-        _, *after = ops.sequence(self.kind, gates, state, weights, [x.shape[0]])
+        after = ops.sequence(self.kind, gates, state, weights, [batch])[1:]
         if alone:
-            after = [k.squeeze(s, (0,)) for s in after]
+            after = [k.squeeze(s, 0) for s in after]
         return plain(after)
 
     def _refuse(self, x: Any) -> NoReturn:

@@ -11,7 +11,8 @@ from ..ops.cells import split
 from . import functional as F
 from ._make import parameter, size
 from ._recurrent import Form, ShapeError, States, flag, plain
-from .utils.rnn import PackedSequence, invert_permutation, packing, read_lengths
+from .utils._packing import packing, read_lengths
+from .utils.rnn import PackedSequence, invert_permutation
 
 
 class RecurrentLayer(Form):
@@ -82,7 +83,7 @@ class RecurrentLayer(Form):
         shape = input.shape
         axes = len(shape)
         first = self.batch_first and axes == 3
-        if shape[-1:] != (self.input_size,) or axes > 3 or axes < 2 or not shape[first]:
+        if not 1 < axes < 4 or shape[-1] != self.input_size or not shape[first]:
             self._refuse(input)
         # Where nothing is recorded the kernels themselves: a step is little more than its calls.
         k = ops if _core.is_grad_enabled() or _core.recording() else _core
@@ -96,22 +97,22 @@ class RecurrentLayer(Form):
                 given = tuple([k.unsqueeze(s, 1) for s in given])
         y, final = self._run(k, x, given, batch, None)
         if axes == 2:
-            y, final = k.squeeze(y, (1,)), tuple([k.squeeze(s, (1,)) for s in final])
+            y, final = k.squeeze(y, 1), [k.squeeze(s, 1) for s in final]
         elif self.batch_first:
             y = k.transpose(y, 0, 1)
         return y, plain(final)
 
     def _run(
         self, k: Any, x: Any, given: States | None, batch: int, sizes: list[int] | None
-    ) -> tuple[Any, States]:
+    ) -> tuple[Any, list[Any]]:
         """All layers over ``[T, B, I]``, or over packed rows; states are ``[layers * directions, B, n]``."""
         p, names = self._parameters, self._names
         count = len(names)
         if count == 1:
             gates, weights = self._prepare(k, x, tuple(map(p.get, names[0])))
-            first = self._zeros(batch, x.dtype) if given is None else [k.squeeze(s, (0,)) for s in given]
-            y, *final = ops.sequence(self.kind, gates, tuple(first), weights, sizes)
-            return y, tuple([k.unsqueeze(s, 0) for s in final])
+            first = self._zeros(batch, x.dtype) if given is None else tuple([k.squeeze(s, 0) for s in given])
+            out = ops.sequence(self.kind, gates, first, weights, sizes)
+            return out[0], [k.unsqueeze(s, 0) for s in out[1:]]
         if given is None:
             initial = [self._zeros(batch, x.dtype)] * count
         else:
@@ -131,7 +132,7 @@ class RecurrentLayer(Form):
             if drops and i + both < count:
                 x = F.dropout(x, drops)
         joined = [k.cat(list(s), 0) for s in zip(*finals, strict=True)]
-        return x, tuple([k.reshape(s, [count, batch, s.shape[1]]) for s in joined])
+        return x, [k.reshape(s, [count, batch, s.shape[1]]) for s in joined]
 
     def _ragged(self, input: Any, hx: Any, lengths: Any) -> Any:
         """Sequences of several lengths, packed already or to be packed here."""
@@ -142,6 +143,11 @@ class RecurrentLayer(Form):
             data, sizes = input.data, input.batch_sizes.tolist()
             if data.ndim != 2 or data.shape[1] != self.input_size:
                 self._refuse(data, f"packed rows of shape [rows, {self.input_size}]")
+            if not sizes or sizes[-1] < 1 or sizes != sorted(sizes, reverse=True) or sum(sizes) != len(data):
+                raise ShapeError(
+                    f"{name}: the batch_sizes of a PackedSequence must fall, be 1 or more, and add up to its "
+                    f"{len(data)} rows, got {sizes}; make one with pack_padded_sequence"
+                )
             y, final = self._in_order(data, hx, sizes, input.sorted_indices, input.unsorted_indices)
             return PackedSequence(y, *input[1:]), final
         if not isinstance(input, Tensor):
@@ -171,7 +177,7 @@ class RecurrentLayer(Form):
                 given = tuple([ops.index_select(s, 1, order) for s in given])
         y, final = self._run(ops, rows, given, batch, sizes)
         if back is not None:
-            final = tuple([ops.index_select(s, 1, back) for s in final])
+            final = [ops.index_select(s, 1, back) for s in final]
         return y, plain(final)
 
     def _layout(self) -> str:

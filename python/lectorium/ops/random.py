@@ -11,14 +11,27 @@ from ..autograd.tape import One, op, plain
 def dropout(k: Any, x: Any, p: float, seed: int, offset: int) -> One:
     """``x`` with elements zeroed with probability ``p``, the others scaled by ``1 / (1 - p)``.
 
-    The mask is a function of (seed, offset): the way back computes it again instead of keeping it.
+    Which ones is a function of (seed, offset). A bit an element is kept for the way back: making the numbers
+    again costs more.
     """
-    return k.dropout(x, p, seed, offset), (p, seed, offset)
+    y, mask = k.dropout(x, p, seed, offset)
+    return y, (mask, p)
 
 
 @dropout.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (k.dropout(g, *saved),)
+    return (k.dropout_grad(g, *saved),)
+
+
+@op
+def dropout_grad(k: Any, g: Any, mask: Any, p: float) -> One:
+    """``g`` where ``dropout`` let its input through, scaled as there."""
+    return k.dropout_grad(g, mask, p), (mask, p)
+
+
+@dropout_grad.vjp
+def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
+    return (k.dropout_grad(gg, *saved),)
 
 
 # Draws, ``name(generator, *args)``.

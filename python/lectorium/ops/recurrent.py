@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +25,13 @@ def sequence(
     ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
     ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
     """
-    # A recorder sees the small operations.
-    if kind in FUSED and _core_can(x) and not _core.recording():
+    # PyTorch takes an empty batch, and so does the composite; a recorder sees the small operations.
+    fits = x.is_cpu and x.dtype in (_core.float32, _core.float64) and 0 not in x.shape[1:]
+    if fits and not _core.recording():
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
             return (y, *final)
-        return FUSED[kind]((len(state), batch_sizes, reverse), x, *state, *weights)
+        return _fused(kind, len(state))((len(state), batch_sizes, reverse), x, *state, *weights)
     return composite(_ops(), kind, x, state, weights, batch_sizes, reverse)
 
 
@@ -39,10 +41,7 @@ def _ops() -> Any:
     return ops
 
 
-def _core_can(x: Any) -> bool:
-    return x.is_cpu and x.dtype in (_core.float32, _core.float64) and x.numel() > 0
-
-
+@functools.cache
 def _fused(kind: str, states: int) -> Any:
     """The operation of a kind: one kernel forward, one back through time.
 
@@ -51,8 +50,9 @@ def _fused(kind: str, states: int) -> Any:
 
     def forward(k: Any, spec: Any, x: Any, *rest: Any) -> Any:
         n, sizes, reverse = spec
-        save = any(t.requires_grad for t in (x, *rest) if t is not None) and _core.is_grad_enabled()
-        y, kept, *state = k.recurrent(kind, x, rest[:n], rest[n:], sizes, reverse, save)
+        y, kept, *state = k.recurrent(
+            kind, x, rest[:n], rest[n:], sizes, reverse, _core.needs_grad((x, *rest))
+        )
         return (y, *state), (spec, y, kept, x, *rest)
 
     recorded = op(outputs=1 + states, name=kind)(forward)
@@ -80,23 +80,6 @@ def _through_composite(k: Any, kind: str, spec: Any, g: Any, inputs: tuple[Any, 
     wanted = [t for t, needed in zip(named, need, strict=True) if needed and t is not None]
     found = iter(run_backward([o for o, _ in roots], [d for _, d in roots], True, True, wanted))
     return [next(found) if needed and t is not None else None for t, needed in zip(named, need, strict=True)]
-
-
-FUSED = {
-    kind: _fused(kind, states)
-    for kind, states in {
-        "rnn_tanh": 1,
-        "rnn_relu": 1,
-        "residual_rnn": 1,
-        "lstm": 2,
-        "peephole_lstm": 2,
-        "gru": 1,
-        "gru_reset_before": 1,
-        "mut1": 1,
-        "mut2": 1,
-        "mut3": 1,
-    }.items()
-}
 
 
 def composite(

@@ -10,7 +10,7 @@ from .. import nn
 from .._core import Tensor, dtype as DType, float32
 from ..autograd import no_grad
 from ..creation import zeros
-from ..nn._recurrent import RecurrentLayer
+from ..nn._recurrent_layer import RecurrentLayer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, *_TRANSPOSED)

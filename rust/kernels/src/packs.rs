@@ -17,8 +17,19 @@ const FORMS: usize = 8;
 /// What a packed form depends on besides the weight's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
-    pub name: &'static str,
-    pub sizes: [usize; 4],
+    name: &'static str,
+    sizes: [usize; SIZES],
+}
+
+/// Sizes that a form may depend on.
+const SIZES: usize = 12;
+
+impl Form {
+    pub fn new(name: &'static str, given: &[usize]) -> Form {
+        let mut sizes = [0; SIZES];
+        sizes[..given.len()].copy_from_slice(given);
+        Form { name, sizes }
+    }
 }
 
 struct Pack {
@@ -39,6 +50,19 @@ impl Packs {
 }
 
 impl Tensor {
+    /// The form of this row-major weight: one that an earlier call kept, or one packed for this call alone.
+    pub(crate) fn packed(
+        &self,
+        form: Form,
+        bytes: usize,
+        make: impl Fn() -> Result<Block>,
+    ) -> Result<Arc<Block>> {
+        match self.kept(form, bytes, &make)? {
+            Some(block) => Ok(block),
+            None => Ok(Arc::new(make()?)),
+        }
+    }
+
     /// The form of this row-major weight that an earlier call kept, or that `make` packs because it
     /// is asked for again at the same version. None the first time, for a form of more than
     /// `KEPT` bytes, and for memory that others may write to without telling.
@@ -83,7 +107,7 @@ mod tests {
     use crate::memory;
     use std::cell::Cell;
 
-    const FORM: Form = Form { name: "test", sizes: [1, 2, 3, 4] };
+    const FORM: Form = Form { name: "test", sizes: [1; SIZES] };
 
     #[test]
     fn a_form_asked_for_twice_is_kept_until_the_weight_changes() {

@@ -1,7 +1,7 @@
 //! Random numbers.
 
 use crate::args::{D, T, sizes, volume};
-use crate::door::run1;
+use crate::door::{run1, run2};
 use crate::tensor::PyTensor;
 use lectorium::ops::random::{self, Generator};
 use pyo3::prelude::*;
@@ -106,13 +106,23 @@ fn multinomial<'py>(
     run1(py, probs.0.numel(), || random::multinomial(g, &probs.0, n, replacement))
 }
 #[pyfunction]
-fn dropout<'py>(py: Python<'py>, x: T, p: f64, seed: u64, offset: u64) -> Out<'py> {
-    run1(py, x.0.numel(), || random::dropout(seed, offset, &x.0, p))
+fn dropout<'py>(
+    py: Python<'py>,
+    x: T,
+    p: f64,
+    seed: u64,
+    offset: u64,
+) -> PyResult<(Bound<'py, PyTensor>, Bound<'py, PyTensor>)> {
+    run2(py, x.0.numel(), || random::dropout(seed, offset, &x.0, p))
+}
+#[pyfunction]
+fn dropout_grad<'py>(py: Python<'py>, g: T, mask: T, p: f64) -> Out<'py> {
+    run1(py, g.0.numel(), || random::dropout_grad(&g.0, &mask.0, p))
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyGenerator>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(uniform, normal, exponential, randint, randperm, bernoulli, multinomial, dropout);
+    plain!(uniform, normal, exponential, randint, randperm, bernoulli, multinomial, dropout, dropout_grad);
     Ok(())
 }

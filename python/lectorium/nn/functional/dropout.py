@@ -36,7 +36,7 @@ def _drop_planes(input: Tensor, p: float, inplace: bool) -> Tensor:
     """One draw for each channel of each sample."""
     shape = [*input.shape[:2], *[1] * (input.ndim - 2)]
     seed, offset = default_generator._reserve_dropout(math.prod(shape))
-    mask = _core.dropout(_core.full(shape, 1.0, input.dtype), float(p), seed, offset)
+    mask = _core.dropout(_core.full(shape, 1.0, input.dtype), float(p), seed, offset)[0]
     return in_place(ops.mul, input, mask) if inplace else ops.mul(input, mask)
 
 
@@ -90,7 +90,7 @@ def _alpha(op: str, input: Tensor, p: float, training: bool, inplace: bool, shap
     if p == 1.0:
         return in_place(ops.mul, input, 0.0) if inplace else ops.mul(input, 0.0)
     seed, offset = default_generator._reserve_dropout(math.prod(shape))
-    kept = _core.dropout(_core.full(shape, 1.0 - p, input.dtype), float(p), seed, offset)
+    kept = _core.dropout(_core.full(shape, 1.0 - p, input.dtype), float(p), seed, offset)[0]
     a = 1.0 / math.sqrt((_SELU_FLOOR * _SELU_FLOOR * p + 1.0) * (1.0 - p))
     shift = _core.add(_core.mul(_core.sub(1.0, kept), _SELU_FLOOR * a), -_SELU_FLOOR * a * p)
     scale = _core.mul(kept, a)

@@ -346,7 +346,7 @@ impl Kern {
                 return Ok([dx, dw, db].into_iter().collect());
             }
             Dropout { p, offset } => {
-                random::dropout(dice.seed, dice.offset.wrapping_add(*offset), t(0)?, *p)?
+                random::dropout(dice.seed, dice.offset.wrapping_add(*offset), t(0)?, *p)?.0
             }
             Draw { draw, shape, dtype, a, b, offset } => {
                 let g = generator(*offset);

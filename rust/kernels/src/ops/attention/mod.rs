@@ -10,7 +10,6 @@ use crate::for_float_types;
 use crate::ops::copy;
 use crate::ops::softmax::float_input;
 use crate::parallel::{SendPtr, for_each, one_thread_below_grain};
-use crate::simd::math::Real;
 use crate::tensor::Tensor;
 use query::{Sums, attend, attend_grad};
 

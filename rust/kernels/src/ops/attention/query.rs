@@ -48,7 +48,7 @@ multiversion! {
             }
             let score = dot(bent, direction);
             weights[s] = score;
-            top = if (score > top) | (score != score) { score } else { top };
+            top = if score > top { score } else { top };
         }
         let mut sum = T::ZERO;
         for w in weights.iter_mut() {

@@ -122,11 +122,14 @@ const IMPLICIT_WEIGHTS: usize = 512 * 1024;
 const IMPLICIT_ROWS: usize = 3;
 const IMPLICIT_PIXELS: usize = 24;
 
-/// `(operation, sizes, x, w, finish, out)`, pictures as rows of channels.
+/// `(operation, sizes, x, w, finish, out)`, pictures as rows of channels, the weight row-major.
 pub(super) type Forward =
-    unsafe fn(&'static str, &Geometry, *const f32, *const f32, Finish, *mut f32) -> Result<()>;
-/// `(operation, sizes, g, w, dx)` or `(operation, sizes, g, x, dw)`.
-pub(super) type Gradient = unsafe fn(&'static str, &Geometry, *const f32, *const f32, *mut f32) -> Result<()>;
+    unsafe fn(&'static str, &Geometry, *const f32, &Tensor, Finish, *mut f32) -> Result<()>;
+/// `(operation, sizes, g, w, dx)`.
+pub(super) type InputGrad = unsafe fn(&'static str, &Geometry, *const f32, &Tensor, *mut f32) -> Result<()>;
+/// `(operation, sizes, g, x, dw)`.
+pub(super) type WeightGrad =
+    unsafe fn(&'static str, &Geometry, *const f32, *const f32, *mut f32) -> Result<()>;
 
 impl Algorithm {
     /// Whether an input that is in plain order is read as it is: the pictures that come from outside.
@@ -144,7 +147,7 @@ impl Algorithm {
         }
     }
 
-    pub fn input_grad_of_rows(self) -> Option<Gradient> {
+    pub fn input_grad_of_rows(self) -> Option<InputGrad> {
         match self {
             Algorithm::Winograd => Some(winograd::input_grad),
             Algorithm::ChannelsLast => Some(channels_last::input_grad),
@@ -152,7 +155,7 @@ impl Algorithm {
         }
     }
 
-    pub fn weight_grad_of_rows(self) -> Option<Gradient> {
+    pub fn weight_grad_of_rows(self) -> Option<WeightGrad> {
         match self {
             Algorithm::Winograd => Some(winograd::weight_grad),
             Algorithm::ChannelsLast => Some(channels_last::weight_grad),

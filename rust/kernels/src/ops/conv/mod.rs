@@ -20,7 +20,7 @@ pub use choice::request_error;
 pub use geometry::ConvSpec;
 
 pub(crate) use self::choice::{Algorithm, Pass, choose};
-use self::choice::{Forward, Gradient};
+use self::choice::{Forward, WeightGrad};
 use self::geometry::Geometry;
 use self::implicit_gemm::Weights;
 use crate::error::{Error, Result};
@@ -154,7 +154,7 @@ fn convolve(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, spec: ConvSpec, relu:
         };
         let finish = Finish { bias: bias.as_ref().map(|b| b.ptr::<f32>().cast_const()), relu };
         // SAFETY: float32 pictures in the kernel's order, a contiguous weight, of the geometry's sizes.
-        unsafe { kernel(OP, &geo, x.ptr(), w.ptr(), finish, out.ptr())? };
+        unsafe { kernel(OP, &geo, x.ptr(), &w, finish, out.ptr())? };
         return Ok(Tensor::from_channels_last(out, &geo.output()));
     }
     for_float_types!(OP, x.dtype(), T => {
@@ -200,7 +200,7 @@ pub fn conv2d_input_grad(g: &Tensor, w: &Tensor, input_shape: &[usize], spec: Co
         let dx = Tensor::empty_rows(OP, input_shape, g.dtype())?;
         let rows = g.to_channels_last(OP)?;
         // SAFETY: float32 rows and a contiguous weight of the geometry's sizes.
-        unsafe { kernel(OP, &geo, rows.ptr(), w.ptr(), dx.ptr())? };
+        unsafe { kernel(OP, &geo, rows.ptr(), &w, dx.ptr())? };
         return Ok(Tensor::from_channels_last(dx, input_shape));
     }
     for_float_types!(OP, g.dtype(), T => {
@@ -247,7 +247,7 @@ pub fn conv2d_weight_grad(g: &Tensor, x: &Tensor, weight_shape: &[usize], spec: 
     let algorithm = choose(&geo, Pass::WeightGrad, g.dtype());
     if let Some(kernel) = algorithm.weight_grad_of_rows() {
         let (kernel, x) = match algorithm.reads_plain(&geo, &x) {
-            true => (channels_last::weight_grad_of_plain as Gradient, x),
+            true => (channels_last::weight_grad_of_plain as WeightGrad, x),
             false => (kernel, x.to_channels_last(OP)?),
         };
         let g = g.to_channels_last(OP)?;

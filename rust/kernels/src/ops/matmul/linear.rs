@@ -104,8 +104,10 @@ fn linear<T: GemmElement>(
     let col_bias = bias.as_ref().map_or(std::ptr::null(), |b| b.ptr::<T>().cast_const());
     let epilogue = Epilogue { col_bias, relu, ..Epilogue::NONE };
     let to = Output { alpha: T::ONE, beta: T::ZERO, ptr: out.ptr::<T>(), rs: n as isize, cs: 1, epilogue };
-    if rows > ROWS && w.is_contiguous() {
-        let form = Form { name: "linear", sizes: [n, k, size_of::<T>(), 0] };
+    // Thin products have kernels of their own, which add up in another order: the bits would depend on which call
+    // comes first.
+    if rows > ROWS && n > ROWS && w.is_contiguous() {
+        let form = Form::new("linear", &[n, k, size_of::<T>()]);
         // SAFETY: the layout stays within its storage.
         let make = || unsafe { PackedB::pack(op, &right, k, n) };
         if let Some(block) = w.kept(form, PackedB::<T>::bytes(k, n), make)? {

@@ -343,6 +343,11 @@ pub fn batch_norm_update_running(
     Ok(())
 }
 
+/// A value a channel, of its sums and of one over its standard deviation.
+fn vector<T: Float>(totals: &[Moments], rstd: &[T], f: impl Fn(Moments, f64) -> f64) -> Vec<T> {
+    totals.iter().zip(rstd).map(|(&t, &r)| T::narrow(f(t, r.wide()))).collect()
+}
+
 /// Gradients of [`batch_norm`] for its input, weight and bias, as far as needed. `bias` is read with
 /// `relu` only: which outputs were above zero is computed anew, with the same bits.
 #[allow(clippy::too_many_arguments)]
@@ -374,16 +379,15 @@ pub fn batch_norm_grad(
             true => vec![Moments::default(); s.channels],
             false => order.dots(op, &g, &memory, &by)?,
         };
-        let vector = |f: &dyn Fn(usize) -> f64| -> Vec<T> { (0..s.channels).map(|c| T::narrow(f(c))).collect() };
-        let dw = need[1].then(|| Tensor::from_slice(op, &vector(&|c| totals[c].squares * r[c].wide()), &[s.channels])).transpose()?;
-        let db = need[2].then(|| Tensor::from_slice(op, &vector(&|c| totals[c].sum), &[s.channels])).transpose()?;
+        let dw = need[1].then(|| Tensor::from_slice(op, &vector::<T>(&totals, &r, |t, r| t.squares * r), &[s.channels])).transpose()?;
+        let db = need[2].then(|| Tensor::from_slice(op, &vector::<T>(&totals, &r, |t, _| t.sum), &[s.channels])).transpose()?;
         let dx = match need[0] {
             false => None,
             true if s.is_empty() => Some(Tensor::empty(op, x.shape(), x.dtype())?),
             true => {
                 let n = s.per_channel() as f64;
-                let a = vector(&|c| totals[c].sum / n);
-                let b = vector(&|c| totals[c].squares / n * r[c].wide() * r[c].wide());
+                let a = vector(&totals, &r, |t, _| t.sum / n);
+                let b = vector(&totals, &r, |t, r| t.squares / n * r * r);
                 Some(order.result(order.input_grad(op, &g, &memory, &by, &a, &b)?, x.shape()))
             }
         };

@@ -15,8 +15,10 @@ const LANES: usize = 32;
 /// so few of them are read side by side.
 const STEP: usize = 16;
 const NEAR: usize = 1024;
-/// The most partial sums a channel.
+/// The most partial sums a channel, and the lines of one at least: adding up the channels of a cut costs as
+/// much as several lines.
 const CUTS: usize = 64;
+const LEAST: usize = 64;
 
 /// The rows as `lines` of `width` columns and one shorter line of `tail` columns. A line joins
 /// several rows where channels are few, so that its columns fill the lanes.
@@ -37,7 +39,7 @@ impl Lines {
 
     /// A value a column.
     pub fn spread<T: Copy>(&self, values: &[T]) -> Vec<T> {
-        values.iter().copied().cycle().take(self.width).collect()
+        values.repeat(self.width / self.channels)
     }
 
     /// Calls a kernel on ranges of elements, whole lines each, from the middle to both ends: what a pass
@@ -55,7 +57,7 @@ impl Lines {
 
     /// Lines whose sums are folded into float64 together.
     fn block(&self) -> usize {
-        (BLOCK / self.width).clamp(4, 64)
+        (BLOCK / self.width).clamp(8, 64)
     }
 
     /// The two sums of every channel, from `f(elements, width, sums, squares)`, which adds what a block of
@@ -66,7 +68,7 @@ impl Lines {
         f: impl Fn(Range<usize>, usize, &mut [f64], &mut [f64]) + Sync,
     ) -> Result<Vec<Moments>> {
         let c = self.channels;
-        let span = self.lines.div_ceil(CUTS).max(GRAIN / self.width).max(1);
+        let span = self.lines.div_ceil(CUTS).max(GRAIN / self.width).max(LEAST);
         let cuts = self.lines.div_ceil(span).max(1);
         let partial = memory::allocate(op, cuts * c * size_of::<Moments>())?;
         let to = SendPtr(partial.as_ptr().cast::<Moments>());
@@ -82,13 +84,13 @@ impl Lines {
                 let first = self.lines * self.width;
                 f(first..first + self.tail, self.tail, sums, squares);
             }
-            for channel in 0..c {
-                let mut total = Moments::default();
-                for j in (channel..self.width).step_by(c) {
-                    total.add(Moments { sum: sums[j], squares: squares[j] });
+            // SAFETY: the workspace holds `cuts` times all channels; one task a cut.
+            let totals = unsafe { std::slice::from_raw_parts_mut(to.get().add(cut * c), c) };
+            totals.fill(Moments::default());
+            for (sums, squares) in sums.chunks_exact(c).zip(squares.chunks_exact(c)) {
+                for ((total, &sum), &squares) in totals.iter_mut().zip(sums).zip(squares) {
+                    total.add(Moments { sum, squares });
                 }
-                // SAFETY: the workspace holds `cuts` times all channels; one task a cut.
-                unsafe { to.get().add(cut * c + channel).write(total) };
             }
         });
         // SAFETY: every task wrote its cut.

@@ -18,15 +18,15 @@ pub(super) fn wide(high: u32, low: u32) -> u64 {
 
 multiversion! {
     fn uniform_f32(seed: u64, block: u64, out: &mut [f32], low: f32, span: f32, top: f32) {
-        for (t, out) in out.chunks_exact_mut(WORDS).enumerate() {
+        for (t, out) in out.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
             let words = tile(seed, block.wrapping_add((t * LANES) as u64));
-            for w in 0..4 {
-                for l in 0..LANES {
-                    let u = (words[w][l] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
-                    let v = u * span + low;
-                    // Rounding may reach the upper end, which is not included.
-                    out[w * LANES + l] = if v > top { top } else { v };
-                }
+            // One loop over all words: of two the compiler makes gathers.
+            let words = words.as_flattened();
+            for i in 0..WORDS {
+                let u = (words[i] >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
+                let v = u * span + low;
+                // Rounding may reach the upper end, which is not included.
+                out[i] = if v > top { top } else { v };
             }
         }
     }
@@ -86,12 +86,11 @@ pub(super) fn not_float(op: &'static str, dtype: DType) -> Error {
 
 multiversion! {
     fn exponential_f32(seed: u64, block: u64, out: &mut [f32], scale: f32) {
-        for (t, out) in out.chunks_exact_mut(WORDS).enumerate() {
+        for (t, out) in out.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
             let words = tile(seed, block.wrapping_add((t * LANES) as u64));
-            for w in 0..4 {
-                for l in 0..LANES {
-                    out[w * LANES + l] = -ln_f32(open_f32(words[w][l])) * scale;
-                }
+            let words = words.as_flattened();
+            for i in 0..WORDS {
+                out[i] = -ln_f32(open_f32(words[i])) * scale;
             }
         }
     }

@@ -13,7 +13,7 @@ mod sample;
 
 pub use dist::{bernoulli, exponential, randint, uniform};
 pub(crate) use dropout::{DROPOUT_BLOCKS, DROPOUT_TILE};
-pub use dropout::{dropout, dropout_offset_blocks};
+pub use dropout::{dropout, dropout_grad, dropout_offset_blocks};
 pub use generator::Generator;
 pub use normal::normal;
 pub use sample::{multinomial, randperm};

@@ -193,6 +193,16 @@ fn classes_are_drawn_by_weight_and_without_replacement_only_once() {
 
 #[test]
 fn dropout_is_linear_unbiased_and_repeats() {
+    let dropout = |seed, offset, x: &Tensor, p| -> crate::error::Result<Tensor> {
+        let (y, mask) = super::dropout(seed, offset, x, p)?;
+        // The mask lets through what stayed, with the same scale.
+        let again = dropout_grad(x, &mask, p)?;
+        match x.dtype() {
+            DType::F32 => assert_eq!(values::<f32>(&again), values::<f32>(&y)),
+            _ => assert_eq!(values::<f64>(&again), values::<f64>(&y)),
+        }
+        Ok(y)
+    };
     for n in [0, 1, 63, 64, 65, 40_001] {
         let x = Tensor::from_slice("test", &vec![1f32; n], &[n]).unwrap();
         let two = Tensor::from_slice("test", &vec![2f64; n], &[n]).unwrap();
@@ -213,4 +223,7 @@ fn dropout_is_linear_unbiased_and_repeats() {
     assert_eq!(dropout_offset_blocks(65), 32);
     let x = Tensor::from_slice("test", &[1f32], &[1]).unwrap();
     assert!(dropout(0, 0, &x, 1.5).is_err() && dropout(0, 0, &x, f64::NAN).is_err());
+    let mask = Tensor::zeros("test", &[16], DType::U8).unwrap();
+    let error = dropout_grad(&x, &mask, 0.5).err().unwrap().to_string();
+    assert!(error.contains("expected a mask of [8] bytes for a gradient of 1 elements"), "{error}");
 }

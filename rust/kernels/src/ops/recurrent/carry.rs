@@ -68,8 +68,7 @@ impl<'a, T: Num> Carry<'a, T> {
         let (rows, later) = (self.rows(turn), self.later(turn));
         let block = self.own.at(task);
         if later > 0 && (rows > 0 || !self.first.get().is_null()) {
-            let width = if n * 2 > f.nr { f.nr } else { f.nr / 2 };
-            panels.product(task, later, width, dgates, (block, f.nr), add);
+            panels.product(task, later, f.width_of(n), dgates, (block, f.nr), add);
         }
         copy_rows(block, f.nr, shift(self.first.get(), first), r, rows.min(later)..later, n);
         for b in later.min(rows)..rows {

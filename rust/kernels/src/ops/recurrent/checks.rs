@@ -21,24 +21,33 @@ impl Kind {
     /// Gates in the input, and in the recurrent weight.
     pub(super) fn gates(self) -> (usize, usize) {
         match self {
-            Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => (1, 1),
-            Kind::Lstm | Kind::PeepholeLstm => (4, 4),
+            Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn | Kind::SkipRnn => (1, 1),
+            Kind::Lstm | Kind::PeepholeLstm | Kind::LayerNormLstm => (4, 4),
             Kind::Mut1 => (3, 2),
             Kind::Gru | Kind::GruResetBefore | Kind::Mut2 | Kind::Mut3 => (3, 3),
         }
     }
 
-    /// How many states and weights it has.
-    fn counts(self) -> (usize, usize) {
+    /// How many weights it has.
+    fn weights(self) -> usize {
         match self {
-            Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => (1, 1),
-            Kind::Lstm | Kind::PeepholeLstm => (2, 2),
-            Kind::Gru => (1, 2),
-            Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => (1, 1),
+            Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => 1,
+            Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => 1,
+            Kind::Lstm | Kind::PeepholeLstm | Kind::Gru | Kind::SkipRnn => 2,
+            Kind::LayerNormLstm => 4,
         }
     }
 
-    fn shapes(self, h: usize, r: usize) -> Shapes {
+    /// How many states; the skip network has as many as it skips steps.
+    fn states(self, given: usize) -> usize {
+        match self {
+            Kind::Lstm | Kind::PeepholeLstm | Kind::LayerNormLstm => 2,
+            Kind::SkipRnn => given.max(1),
+            _ => 1,
+        }
+    }
+
+    fn shapes(self, h: usize, r: usize, states: usize) -> Shapes {
         let (gates, products) = self.gates();
         let w_hh = ("w_hh", vec![products * h, r], false);
         let (state, weights) = match self {
@@ -46,6 +55,16 @@ impl Kind {
             Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => (vec![("h", h)], vec![w_hh]),
             Kind::Lstm => (vec![("h", r), ("c", h)], vec![w_hh, ("w_hr", vec![r, h], true)]),
             Kind::PeepholeLstm => (vec![("h", h), ("c", h)], vec![w_hh, ("p", vec![3 * h], false)]),
+            Kind::LayerNormLstm => (
+                vec![("h", h), ("c", h)],
+                vec![
+                    w_hh,
+                    ("the gain of the products", vec![4 * h], false),
+                    ("the gain of c", vec![h], false),
+                    ("the bias of c", vec![h], false),
+                ],
+            ),
+            Kind::SkipRnn => (vec![("h", h); states], vec![w_hh, ("w_skip", vec![h, h], false)]),
             Kind::Gru => (vec![("h", h)], vec![w_hh, ("b_hh", vec![3 * h], true)]),
         };
         Shapes { gates, state, weights }
@@ -113,6 +132,8 @@ impl Checked {
                 ),
             ));
         }
+        // First of all: what has a row for each step in memory has no absurd number of them.
+        let x = &copy::contiguous(op, x)?;
         let sizes = match s.batch_sizes {
             None => {
                 if x.shape()[0] == 0 || x.shape()[1] == 0 {
@@ -149,7 +170,7 @@ impl Checked {
                 sizes.to_vec()
             }
         };
-        let (states, weights) = kind.counts();
+        let (states, weights) = (kind.states(s.state.len()), kind.weights());
         if s.state.len() != states || s.weights.len() != weights {
             return Err(Error::value(
                 op,
@@ -199,7 +220,7 @@ impl Checked {
                 ),
             ));
         }
-        let shapes = kind.shapes(h, r);
+        let shapes = kind.shapes(h, r, states);
         for (t, &(name, columns)) in s.state.iter().zip(&shapes.state) {
             expect(op, &format!("the initial state {name}"), t, &[sizes[0], columns], x.dtype())?;
         }
@@ -211,12 +232,12 @@ impl Checked {
             }
         }
         // What workspaces are made of stays far from overflowing.
-        checked_numel(op, &[x.shape()[..axes - 1].iter().product::<usize>(), 8 * shapes.gates, h + 64])?;
+        checked_numel(op, &[x.numel(), 8 * shapes.gates, h + 64])?;
         let row_major = |t: &Tensor| copy::contiguous(op, t);
         Ok(Checked {
             op,
             kind,
-            x: row_major(x)?,
+            x: x.clone(),
             state: s.state.iter().map(row_major).collect::<Result<_>>()?,
             weights: s
                 .weights
@@ -261,7 +282,7 @@ impl Checked {
 
     pub fn checked_back(&self, b: &Back<'_>) -> Result<CheckedBack> {
         let op = self.op;
-        let (states, weights) = self.kind.counts();
+        let (states, weights) = (self.state.len(), self.kind.weights());
         if b.dstate.len() != states || b.need.len() != 1 + states + weights {
             return Err(Error::value(
                 op,

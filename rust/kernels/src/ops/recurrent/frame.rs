@@ -79,9 +79,13 @@ impl Frame {
         task * self.nr..((task + 1) * self.nr).min(self.h)
     }
 
-    /// As many, in whole vectors.
+    /// As many, in whole vectors of whatever level: half a panel where that is at least one.
     pub fn width(&self, task: usize) -> usize {
-        if self.units(task).len() * 2 > self.nr { self.nr } else { self.nr / 2 }
+        self.width_of(self.units(task).len())
+    }
+
+    pub fn width_of(&self, columns: usize) -> usize {
+        if columns * 2 > self.nr || self.nr < 8 { self.nr } else { self.nr / 2 }
     }
 
     /// Where, in what is saved of all steps, the block of a step and a task begins.

@@ -167,7 +167,7 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
                 panels.product(task * cell.products + gate, rows, f.width(task), (from, state.ld), to, false);
             };
             let x = cell.x.map(|g| xp.get().add((f.start[s] * 3 + g) * h + first).cast_const());
-            if phase % 2 == 0 {
+            if phase.is_multiple_of(2) {
                 product(cell.r, old, 0);
                 if let Some(z) = cell.z {
                     product(z, bent.as_ref().map_or(old, |bent| bent.at(s)), 1);
@@ -351,7 +351,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         // SAFETY: each task writes its own units of this phase; what it reads of others was written in
         // the phase before.
         unsafe {
-            if phase % 2 == 0 {
+            if phase.is_multiple_of(2) {
                 carry.receive(turn, task, &of_r, (dr.at(0).cast_const(), dr.ld), true);
             }
             let Some(s) = carry.step(turn) else { return };
@@ -359,7 +359,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
             let earlier = if s == 0 { h0.get() } else { yp.get().add(f.start[s - 1] * h) }.add(first);
             let block = saved.get().add(f.saved_at(s, task, SLOTS)).cast_const();
             let dx = cell.x.map(|g| dxp.get().add((f.start[s] * 3 + g) * h + first));
-            if phase % 2 == 0 {
+            if phase.is_multiple_of(2) {
                 return run(BackUpdate {
                     rows,
                     went_on,

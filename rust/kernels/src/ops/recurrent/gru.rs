@@ -231,7 +231,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         weights[0] = Some(dw);
     }
     if b.need_weight(1) && k.weights[1].is_some() {
-        weights[1] = Some(sums_of(op, &f, &sums, 3)?);
+        weights[1] = Some(sums_of(op, &f, &sums, 3, 0..3)?);
     }
     Ok(Gradients { x: b.need_x().then_some(dx), state: vec![dh0], weights })
 }

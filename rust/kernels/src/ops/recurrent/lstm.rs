@@ -140,7 +140,7 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     match (&inner, &back_out) {
         (Some(inner), Some(panels)) => for_steps(2 * f.steps(), f.tasks, |phase, task| {
             let s = phase / 2;
-            if phase % 2 == 0 {
+            if phase.is_multiple_of(2) {
                 return gates(s, task);
             }
             let first = task * nr;
@@ -369,7 +369,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
                     weight_grad([r, h, f.total], rows.at(0), r, &outputs, dw.ptr::<T>());
                     Some(dw)
                 }
-                _ if p.is_some() => Some(sums_of(op, &f, &sums, 3)?),
+                _ if p.is_some() => Some(sums_of(op, &f, &sums, 3, 0..3)?),
                 _ => None,
             };
         }

@@ -10,8 +10,11 @@ mod checks;
 mod frame;
 mod gated;
 mod gru;
+mod layer_norm;
+mod layer_norm_back;
 mod lstm;
 mod rnn;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -35,10 +38,12 @@ pub enum Kind {
     Mut1,
     Mut2,
     Mut3,
+    SkipRnn,
+    LayerNormLstm,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::RnnTanh,
         Kind::RnnRelu,
         Kind::ResidualRnn,
@@ -49,6 +54,8 @@ impl Kind {
         Kind::Mut1,
         Kind::Mut2,
         Kind::Mut3,
+        Kind::SkipRnn,
+        Kind::LayerNormLstm,
     ];
 
     /// As errors have it.
@@ -64,6 +71,8 @@ impl Kind {
             Kind::Mut1 => "mut1",
             Kind::Mut2 => "mut2",
             Kind::Mut3 => "mut3",
+            Kind::SkipRnn => "skip_rnn",
+            Kind::LayerNormLstm => "layer_norm_lstm",
         }
     }
 }
@@ -119,6 +128,8 @@ fn ahead<T: Num>(c: &Checked, save: bool) -> Result<Outcome> {
         Kind::Lstm | Kind::PeepholeLstm => lstm::ahead::<T>(c, save),
         Kind::Gru => gru::ahead::<T>(c, save),
         Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => gated::ahead::<T>(c, save),
+        Kind::SkipRnn => skip::ahead::<T>(c),
+        Kind::LayerNormLstm => layer_norm::ahead::<T>(c, save),
     }
 }
 
@@ -138,5 +149,7 @@ fn back<T: Num>(c: &Checked, b: &checks::CheckedBack) -> Result<Gradients> {
         Kind::Lstm | Kind::PeepholeLstm => lstm::back::<T>(c, b),
         Kind::Gru => gru::back::<T>(c, b),
         Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => gated::back::<T>(c, b),
+        Kind::SkipRnn => skip::back::<T>(c, b),
+        Kind::LayerNormLstm => layer_norm_back::back::<T>(c, b),
     }
 }

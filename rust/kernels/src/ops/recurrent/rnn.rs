@@ -12,19 +12,19 @@ use crate::simd::vector::{Float, Kernel, Vector, run};
 use crate::tensor::Tensor;
 
 /// A step's pass over a task: pointers are to its first unit in the first row.
-struct Ahead<T> {
-    kind: Kind,
-    rows: usize,
-    len: usize,
-    h: usize,
-    nr: usize,
-    x: *const T,
+pub(super) struct Ahead<T> {
+    pub kind: Kind,
+    pub rows: usize,
+    pub len: usize,
+    pub h: usize,
+    pub nr: usize,
+    pub x: *const T,
     /// `[rows][nr]`: the product on entry, tanh on exit.
-    block: *mut T,
-    old: *const T,
-    y: *mut T,
-    next: *mut T,
-    ldn: usize,
+    pub block: *mut T,
+    pub old: *const T,
+    pub y: *mut T,
+    pub next: *mut T,
+    pub ldn: usize,
 }
 
 impl<T: Float> Kernel<T> for Ahead<T> {
@@ -95,21 +95,21 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
 }
 
 /// The way back through a task in one step.
-struct Back<T> {
-    kind: Kind,
-    rows: usize,
-    len: usize,
-    h: usize,
-    nr: usize,
+pub(super) struct Back<T> {
+    pub kind: Kind,
+    pub rows: usize,
+    pub len: usize,
+    pub h: usize,
+    pub nr: usize,
     /// What the activation gave.
-    out: *const T,
-    ldo: usize,
+    pub out: *const T,
+    pub ldo: usize,
     /// Null, or the output's gradient.
-    dy: *const T,
-    dh: *mut T,
-    dx: *mut T,
-    dg: *mut T,
-    ldg: usize,
+    pub dy: *const T,
+    pub dh: *mut T,
+    pub dx: *mut T,
+    pub dg: *mut T,
+    pub ldg: usize,
 }
 
 impl<T: Float> Kernel<T> for Back<T> {

@@ -29,7 +29,7 @@ impl<T: Num> Panels<T> {
             let (task, gate) = (panel / gates, panel % gates);
             gate * h + task * nr..gate * h + ((task + 1) * nr).min(h)
         };
-        let form = Form { name: "recurrent", sizes: [gates, h, k, size_of::<T>()] };
+        let form = Form::new("recurrent", &[gates, h, k, size_of::<T>()]);
         Panels::pack(op, form, w, from, h.div_ceil(nr) * gates, k, lines)
     }
 
@@ -40,7 +40,7 @@ impl<T: Num> Panels<T> {
         let ptr = w.ptr::<T>().wrapping_add(rows.start * n).cast_const();
         let from = Strided { ptr, line: 1, k: n as isize };
         let lines = |panel: usize| panel * nr..((panel + 1) * nr).min(n);
-        let form = Form { name: "recurrent back", sizes: [rows.start, rows.len(), n, size_of::<T>()] };
+        let form = Form::new("recurrent back", &[rows.start, rows.len(), n, size_of::<T>()]);
         Panels::pack(op, form, w, from, n.div_ceil(nr), rows.len(), lines)
     }
 
@@ -64,10 +64,7 @@ impl<T: Num> Panels<T> {
             });
             Ok(block)
         };
-        let block = match w.kept(form, bytes, make)? {
-            Some(block) => block,
-            None => Arc::new(make()?),
-        };
+        let block = w.packed(form, bytes, make)?;
         Ok(Panels { block, k, nr, _type: std::marker::PhantomData })
     }
 
@@ -109,6 +106,11 @@ impl<T: Num> Before<T> {
                 });
             }
         }
+        Before { rows }
+    }
+
+    /// Other rows, one for each in memory.
+    pub fn of(rows: Vec<SendPtr<T>>) -> Before<T> {
         Before { rows }
     }
 }
@@ -154,16 +156,22 @@ pub(super) unsafe fn weight_grad<T: Num>(
     gemm_operands(n, columns, k, &left, before, out)
 }
 
-/// `gates` vectors that tasks have summed up, `[tasks][gates][nr]`, as one `[gates * h]`.
-pub(super) fn sums_of<T: Num>(op: &'static str, f: &Frame, sums: &Room<T>, gates: usize) -> Result<Tensor> {
-    let out = Tensor::empty(op, &[gates * f.h], T::DTYPE)?;
+/// Some of the `gates` vectors that tasks have summed up, `[tasks][gates][nr]`, as one `[wanted * h]`.
+pub(super) fn sums_of<T: Num>(
+    op: &'static str,
+    f: &Frame,
+    sums: &Room<T>,
+    gates: usize,
+    wanted: Range<usize>,
+) -> Result<Tensor> {
+    let out = Tensor::empty(op, &[wanted.len() * f.h], T::DTYPE)?;
     for task in 0..f.tasks {
         let units = f.units(task);
-        for g in 0..gates {
+        for (i, gate) in wanted.clone().enumerate() {
             // SAFETY: both hold these units.
             unsafe {
-                let from = sums.at((task * gates + g) * f.nr);
-                let to = out.ptr::<T>().add(g * f.h + units.start);
+                let from = sums.at((task * gates + gate) * f.nr);
+                let to = out.ptr::<T>().add(i * f.h + units.start);
                 std::ptr::copy_nonoverlapping(from, to, units.len());
             }
         }

@@ -23,6 +23,11 @@ pub(crate) trait Number: Element {
     fn one() -> Self::Wide;
     fn scaled(a: Self::Wide, scale: f64) -> Self::Sum;
     fn nan(self) -> bool;
+    /// The largest or the smallest of a block that holds no NaN; None for those that may, and for short ones.
+    #[inline(always)]
+    fn extreme<const LARGEST: bool>(_block: &[Self]) -> Option<Self> {
+        None
+    }
 }
 
 /// An element by its bits, for tests that a float comparison cannot make: kernels flush denormals.
@@ -96,6 +101,49 @@ macro_rules! float_number {
             fn scaled(a: f64, scale: f64) -> $t { (a * scale) as $t }
             #[inline(always)]
             fn nan(self) -> bool { self.is_nan() }
+            /// A NaN makes the sum NaN, so that no element needs a test of its own.
+            #[inline(always)]
+            fn extreme<const LARGEST: bool>(block: &[$t]) -> Option<$t> {
+                const LANES: usize = 64;
+                let (chunks, rest) = block.as_chunks::<LANES>();
+                if chunks.is_empty() {
+                    return None;
+                }
+                let start = if LARGEST { <$t>::LOWEST } else { <$t>::HIGHEST };
+                let (mut best, mut sums) = ([start; LANES], [0.0; LANES]);
+                for c in chunks {
+                    for j in 0..LANES {
+                        best[j] = further::<$t, LARGEST>(best[j], c[j]);
+                        sums[j] += c[j];
+                    }
+                }
+                // By way of memory, as in the engine's runs.
+                let (best, sums) = std::hint::black_box((best, sums));
+                let (mut eight, mut sum) = ([start; 8], [0.0; 8]);
+                for k in 0..LANES / 8 {
+                    for j in 0..8 {
+                        eight[j] = further::<$t, LARGEST>(eight[j], best[8 * k + j]);
+                        sum[j] += sums[8 * k + j];
+                    }
+                }
+                let (small, last) = rest.as_chunks::<8>();
+                for c in small {
+                    for j in 0..8 {
+                        eight[j] = further::<$t, LARGEST>(eight[j], c[j]);
+                        sum[j] += c[j];
+                    }
+                }
+                let (mut found, mut all) = (start, 0.0);
+                for &v in last {
+                    found = further::<$t, LARGEST>(found, v);
+                    all += v;
+                }
+                for j in 0..8 {
+                    found = further::<$t, LARGEST>(found, eight[j]);
+                    all += sum[j];
+                }
+                (!all.is_nan()).then_some(found)
+            }
         }
     )*};
 }
@@ -213,14 +261,13 @@ impl<T: Number> Op for Prod<T> {
 
 /// A kind whose lane, total and merge are one operation on one type.
 macro_rules! plain {
-    ($name:ident, $bound:ident, $lane:ty => $out:ty, $start:expr, |$o:ident, $a:ident, $x:ident, $s:ident| $step:expr, |$p:ident, $q:ident| $join:expr, |$f:ident, $t:ident| $finish:expr $(, $shifted:literal)?) => {
+    ($name:ident, $bound:ident, $lane:ty => $out:ty, $start:expr, |$o:ident, $a:ident, $x:ident, $s:ident| $step:expr, |$p:ident, $q:ident| $join:expr, |$f:ident, $t:ident| $finish:expr $(, largest $largest:literal)?) => {
         impl<T: $bound> Op for $name<T> {
             type In = T;
             type Shift = T;
             type Lane = $lane;
             type Total = $lane;
             type Out = $out;
-            $(const SHIFTED: bool = $shifted;)?
             #[inline(always)]
             fn start(self) -> $lane { $start }
             #[inline(always)]
@@ -235,6 +282,8 @@ macro_rules! plain {
             fn merge(self, $p: $lane, $q: $lane) -> $lane { $join }
             #[inline(always)]
             fn finish(self, $t: $lane) -> $out { let $f = self; let _ = $f; $finish }
+            $(#[inline(always)]
+            fn quick(self, block: &[T]) -> Option<T> { T::extreme::<$largest>(block) })?
         }
     };
 }
@@ -267,6 +316,18 @@ macro_rules! float_sum {
     };
 }
 
+/// The further of two that are no NaN.
+#[inline(always)]
+fn further<T: PartialOrd, const LARGEST: bool>(a: T, x: T) -> T {
+    if LARGEST {
+        if x > a { x } else { a }
+    } else if x < a {
+        x
+    } else {
+        a
+    }
+}
+
 #[inline(always)]
 pub(crate) fn larger<T: Number>(a: T, x: T) -> T {
     if (x > a) | x.nan() { x } else { a }
@@ -277,8 +338,8 @@ pub(crate) fn smaller<T: Number>(a: T, x: T) -> T {
     if (x < a) | x.nan() { x } else { a }
 }
 
-plain!(Max, Number, T => T, T::LOWEST, |_o, a, x, _s| larger(a, x), |a, b| larger(a, b), |_o, t| t);
-plain!(Min, Number, T => T, T::HIGHEST, |_o, a, x, _s| smaller(a, x), |a, b| smaller(a, b), |_o, t| t);
+plain!(Max, Number, T => T, T::LOWEST, |_o, a, x, _s| larger(a, x), |a, b| larger(a, b), |_o, t| t, largest true);
+plain!(Min, Number, T => T, T::HIGHEST, |_o, a, x, _s| smaller(a, x), |a, b| smaller(a, b), |_o, t| t, largest false);
 plain!(Any, Bits, u8 => Bool, 0, |o, a, x, _s| a | x.nonzero(o.skip) as u8, |a, b| a | b, |_o, t| Bool(t));
 plain!(All, Bits, u8 => Bool, 1, |o, a, x, _s| a & x.nonzero(o.skip) as u8, |a, b| a & b, |_o, t| Bool(t));
 plain!(CountNonzero, Bits, i64 => i64, 0, |o, a, x, _s| a + x.nonzero(o.skip) as i64, |a, b| a + b, |_o, t| t);

@@ -16,6 +16,8 @@ use self::rows::Order;
 use self::weights::Columns;
 use super::{Finish, Geometry, Pass};
 use crate::error::Result;
+use crate::ops::matmul::gemm;
+use crate::tensor::Tensor;
 
 /// One channel a group on either side.
 fn is_depthwise(geo: &Geometry) -> bool {
@@ -29,6 +31,12 @@ fn is_thin(geo: &Geometry) -> bool {
 
 const THIN: usize = 16;
 
+/// Whether the weight's gradient is best as one product of matrices: `g` transposed by `x`. 2048 to 512 at
+/// 7x7, two pictures: 0.41 ms against 0.61 by outer products; 512 to 128 at 28x28: 0.48 against 0.45.
+fn is_plain_product(geo: &Geometry) -> bool {
+    geo.is_pointwise() && geo.spec.groups == 1 && geo.o >= 256
+}
+
 /// Input channels up to which a tap's columns waste more than adding the products afterwards.
 const SPREAD: usize = 8;
 
@@ -39,12 +47,12 @@ pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
+    w: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     match () {
-        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w, finish, out),
+        _ if is_depthwise(geo) => depthwise::forward(op, geo, x, w.ptr(), finish, out),
         _ if is_thin(geo) => {
             rows::forward(op, geo, (x, Order::ChannelsLast), (w, Columns::Outputs), finish, out)
         }
@@ -60,7 +68,7 @@ pub(super) unsafe fn forward_of_plain(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
+    w: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
@@ -73,13 +81,13 @@ pub(super) unsafe fn input_grad(
     op: &'static str,
     geo: &Geometry,
     g: *const f32,
-    w: *const f32,
+    w: &Tensor,
     dx: *mut f32,
 ) -> Result<()> {
     match geo.input_grad_geometry() {
-        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w, dx),
+        _ if is_depthwise(geo) => depthwise::input_grad(op, geo, g, w.ptr(), dx),
         _ if geo.cg <= SPREAD && geo.kh * geo.kw > 1 && geo.spec.groups == 1 && geo.spec.dilation[1] == 1 => {
-            spread::input_grad(op, geo, g, w, dx)
+            spread::input_grad(op, geo, g, w.ptr(), dx)
         }
         Some(back) if is_thin(&back) => {
             rows::forward(op, &back, (g, Order::ChannelsLast), (w, Columns::Inputs), Finish::NONE, dx)
@@ -100,6 +108,11 @@ pub(super) unsafe fn weight_grad(
     match () {
         _ if is_depthwise(geo) => depthwise_weight::weight_grad(op, geo, g, x, dw),
         _ if is_thin(geo) => rows::weight_grad(op, geo, g, (x, Order::ChannelsLast), dw),
+        _ if is_plain_product(geo) => {
+            let (o, c) = (geo.o as isize, geo.c as isize);
+            gemm(geo.o, geo.c, geo.n * geo.h * geo.w, 1.0, g, 1, o, x, c, 1, 0.0, dw, c, 1);
+            Ok(())
+        }
         _ => outer::weight_grad(op, geo, g, x, dw),
     }
 }

@@ -7,11 +7,12 @@ use super::super::panel::{even_blocks, tile_size};
 use super::super::{Failure, Finish, Geometry};
 use super::lattice::{Lattice, Picture, clear_unreached, phases, taps};
 use super::micro::Product;
-use super::weights::{Columns, Panels, Place, pack, pad_bias};
+use super::weights::{Columns, Panels, Place, pack_or_kept, pad_bias};
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::for_each;
 use crate::simd::vector::{Kernel, Vector, run};
+use crate::tensor::Tensor;
 use std::ops::Range;
 
 /// Length of the sums a tile makes: its weights stay in the first-level cache, and longer sums are
@@ -57,13 +58,13 @@ pub(in super::super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
+    w: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let taps = taps(geo);
     let places: Vec<_> = (0..taps.len()).map(|index| Place { start: 0, index, taps: taps.len() }).collect();
-    let packed = pack(op, geo, Columns::Outputs, &places, w)?;
+    let packed = pack_or_kept(op, geo, Columns::Outputs, &places, w)?;
     let panels = Panels::new(geo.og);
     let bias = match finish.bias {
         Some(bias) => Some(pad_bias(op, geo.spec.groups, panels, bias)?),
@@ -98,13 +99,13 @@ pub(in super::super) unsafe fn input_grad(
     op: &'static str,
     geo: &Geometry,
     g: *const f32,
-    w: *const f32,
+    w: &Tensor,
     dx: *mut f32,
 ) -> Result<()> {
     let panels = Panels::new(geo.cg);
     let (lattices, places) = phases(geo, geo.og * panels.padded() * geo.spec.groups);
     clear_unreached(geo, &lattices, dx);
-    let packed = pack(op, geo, Columns::Inputs, &places, w)?;
+    let packed = pack_or_kept(op, geo, Columns::Inputs, &places, w)?;
     let zeros = zeros(op, geo.o)?;
     Plan {
         images: geo.n,

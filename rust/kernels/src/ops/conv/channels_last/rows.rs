@@ -3,11 +3,13 @@
 
 use super::super::{Finish, Geometry};
 use super::lattice::{Lattice, Picture};
-use super::weights::{Columns, Panels, Place, pack, pad_bias};
+use super::weights::{Columns, Panels, Place, pack, packed_size, pad_bias};
 use super::{outer, pointers};
 use crate::error::Result;
 use crate::memory::{self, Block};
+use crate::packs::Form;
 use crate::parallel::{SendPtr, for_ranges};
+use crate::tensor::Tensor;
 
 /// How an input's channels lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,23 +48,18 @@ pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     (x, order): (*const f32, Order),
-    (w, columns): (*const f32, Columns),
+    (w, columns): (&Tensor, Columns),
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
     let (copy, source) = pad(op, geo, x, order)?;
     let rows = by_rows(geo);
-    let weights = memory::allocate(op, geo.o * geo.kh * rows.c * size_of::<f32>())?;
-    let to = weights.as_ptr().cast::<f32>();
-    for_taps(geo, |row, plain, [o, c, i, j]| {
-        let from = match columns {
-            Columns::Outputs => plain,
-            Columns::Inputs => ((c * geo.o + o) * geo.kh + geo.kh - 1 - i) * geo.kw + geo.kw - 1 - j,
-        };
-        *to.add(row) = *w.add(from);
-    });
-    let places: Vec<_> = (0..geo.kh).map(|index| Place { start: 0, index, taps: geo.kh }).collect();
-    let packed = pack(op, &rows, Columns::Outputs, &places, to)?;
+    let flipped = usize::from(columns == Columns::Inputs);
+    let form = Form::new("rows", &[geo.o, geo.c, geo.kh, geo.kw, flipped]);
+    // SAFETY: as this function.
+    let packed = w.packed(form, packed_size(&rows, Columns::Outputs), || unsafe {
+        pack_rows(op, geo, w.ptr(), columns)
+    })?;
     let panels = Panels::new(geo.o);
     let bias = match finish.bias {
         Some(bias) => Some(pad_bias(op, 1, panels, bias)?),
@@ -88,6 +85,22 @@ pub(super) unsafe fn forward(
         zeros: copy.as_ptr().cast(),
     }
     .compute(op)
+}
+
+/// The weights by rows of the kernel, packed.
+unsafe fn pack_rows(op: &'static str, geo: &Geometry, w: *const f32, columns: Columns) -> Result<Block> {
+    let rows = by_rows(geo);
+    let weights = memory::allocate(op, geo.o * geo.kh * rows.c * size_of::<f32>())?;
+    let to = weights.as_ptr().cast::<f32>();
+    for_taps(geo, |row, plain, [o, c, i, j]| {
+        let from = match columns {
+            Columns::Outputs => plain,
+            Columns::Inputs => ((c * geo.o + o) * geo.kh + geo.kh - 1 - i) * geo.kw + geo.kw - 1 - j,
+        };
+        *to.add(row) = *w.add(from);
+    });
+    let places: Vec<_> = (0..geo.kh).map(|index| Place { start: 0, index, taps: geo.kh }).collect();
+    pack(op, &rows, Columns::Outputs, &places, to)
 }
 
 /// # Safety

@@ -38,14 +38,17 @@ pub(super) fn case(x: [usize; 4], w: [usize; 4], spec: ConvSpec) -> Case {
 }
 
 impl Case {
+    fn weight(&self) -> Tensor {
+        Tensor::from_slice("test", &self.w, &[self.w.len()]).unwrap()
+    }
+
     fn forward(&self, bias: bool) -> Vec<f32> {
         let run = |relu| {
             let mut out = vec![f32::NAN; self.g.len()];
             let finish = Finish { bias: bias.then_some(self.bias.as_ptr()), relu };
             // SAFETY: the vectors have the geometry's sizes.
             unsafe {
-                forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), finish, out.as_mut_ptr())
-                    .unwrap()
+                forward("test", &self.geo, self.x.as_ptr(), &self.weight(), finish, out.as_mut_ptr()).unwrap()
             };
             out
         };
@@ -59,7 +62,7 @@ impl Case {
     fn input_grad(&self) -> Vec<f32> {
         let mut dx = vec![f32::NAN; self.x.len()];
         // SAFETY: as above.
-        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), self.w.as_ptr(), dx.as_mut_ptr()).unwrap() };
+        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), &self.weight(), dx.as_mut_ptr()).unwrap() };
         dx
     }
 
@@ -200,7 +203,7 @@ fn few_channels_are_read_from_plain_storage_too() {
     let (mut out, mut dw) = (vec![f32::NAN; case.g.len()], vec![f32::NAN; case.w.len()]);
     // SAFETY: the vectors have the geometry's sizes.
     unsafe {
-        let (w, bias) = (case.w.as_ptr(), Finish { bias: Some(case.bias.as_ptr()), relu: false });
+        let (w, bias) = (&case.weight(), Finish { bias: Some(case.bias.as_ptr()), relu: false });
         forward_of_plain("test", geo, plain.as_ptr(), w, bias, out.as_mut_ptr()).unwrap();
         weight_grad_of_plain("test", geo, case.g.as_ptr(), plain.as_ptr(), dw.as_mut_ptr()).unwrap();
     }

@@ -1,14 +1,17 @@
 //! Weights in the order that the tiles read: panels of two vectors of output channels.
 
 use super::super::panel::{even_blocks, tile_size};
-use super::super::{Failure, Geometry};
+use super::super::{ConvSpec, Failure, Geometry};
 use super::micro::VECTORS;
 use crate::error::Result;
 use crate::memory::{self, Block};
 use crate::ops::matmul::{Operand, Strided};
+use crate::packs::Form;
 use crate::parallel::{SendPtr, for_each};
 use crate::simd::vector::{Kernel, Vector, run};
+use crate::tensor::Tensor;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Channels of a task, and rows of taps that are transposed at once.
 const CHANNELS: usize = 64;
@@ -64,6 +67,44 @@ pub(super) enum Columns {
     Inputs,
 }
 
+impl Columns {
+    /// The channels to sum over, and the panels.
+    fn of(self, geo: &Geometry) -> (usize, Panels) {
+        match self {
+            Columns::Outputs => (geo.cg, Panels::new(geo.og)),
+            Columns::Inputs => (geo.og, Panels::new(geo.cg)),
+        }
+    }
+}
+
+/// Bytes of packed weights.
+pub(super) fn packed_size(geo: &Geometry, columns: Columns) -> usize {
+    let (channels, panels) = columns.of(geo);
+    let sizes = [geo.spec.groups, panels.padded(), channels, geo.kh * geo.kw, size_of::<f32>()];
+    sizes.iter().fold(1, |a: usize, &b| a.saturating_mul(b))
+}
+
+/// [`pack`] of a weight, or what an earlier call kept of it.
+pub(super) unsafe fn pack_or_kept(
+    op: &'static str,
+    geo: &Geometry,
+    columns: Columns,
+    places: &[Place],
+    w: &Tensor,
+) -> Result<Arc<Block>> {
+    let ConvSpec { stride, padding, dilation, groups } = geo.spec;
+    let Geometry { o, cg, kh, kw, .. } = *geo;
+    // SAFETY: as this function.
+    let make = || unsafe { pack(op, geo, columns, places, w.ptr()) };
+    let bytes = packed_size(geo, columns);
+    if columns == Columns::Outputs {
+        // The taps are in their own order.
+        return w.packed(Form::new("outputs", &[o, cg, kh, kw, groups]), bytes, make);
+    }
+    let [[s, t], [p, q], [d, e]] = [stride, padding, dilation];
+    w.packed(Form::new("inputs", &[o, cg, kh, kw, groups, s, t, p, q, d, e]), bytes, make)
+}
+
 /// The weights of each group, `[panel][tap][channel][column]`; `places` says where each tap goes.
 pub(super) unsafe fn pack(
     op: &'static str,
@@ -72,13 +113,9 @@ pub(super) unsafe fn pack(
     places: &[Place],
     w: *const f32,
 ) -> Result<Block> {
-    let (cg, og, groups) = (geo.cg, geo.og, geo.spec.groups);
-    let (channels, panels) = match columns {
-        Columns::Outputs => (cg, Panels::new(og)),
-        Columns::Inputs => (og, Panels::new(cg)),
-    };
-    let sizes = [groups, panels.padded(), channels, geo.kh * geo.kw, size_of::<f32>()];
-    let packed = memory::allocate(op, sizes.iter().fold(1, |a: usize, &b| a.saturating_mul(b)))?;
+    let groups = geo.spec.groups;
+    let (channels, panels) = columns.of(geo);
+    let packed = memory::allocate(op, packed_size(geo, columns))?;
     let (to, w) = (SendPtr(packed.as_ptr().cast::<f32>()), SendPtr(w.cast_mut()));
     let ranges = even_blocks(channels, CHANNELS);
     let failure = Failure::default();

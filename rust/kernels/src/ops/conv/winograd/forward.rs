@@ -4,10 +4,12 @@ use super::product::{Product, lanes};
 use super::tiles::{Gather, Pictures, Scatter, Side};
 use super::weights::{Pack, Panel, space};
 use crate::error::Result;
-use crate::memory;
+use crate::memory::{self, Block};
 use crate::ops::conv::{Failure, Finish, Geometry};
+use crate::packs::Form;
 use crate::parallel::{SendPtr, for_each};
 use crate::simd::vector::run;
+use crate::tensor::Tensor;
 
 /// Bytes of transformed weights from which they are formed where they are used: they would not
 /// stay in the cache between blocks of tiles. The second bound is for so few tiles that each panel
@@ -34,6 +36,7 @@ struct Convolution<'a, const M: usize, const R: usize, const A: usize> {
     panels: usize,
     blocks: usize,
     x: *const f32,
+    weight: &'a Tensor,
     w: *const f32,
     finish: Finish,
     out: *mut f32,
@@ -57,7 +60,7 @@ pub(super) unsafe fn forward<const M: usize, const R: usize, const A: usize>(
     geo: &Geometry,
     flipped: bool,
     x: *const f32,
-    w: *const f32,
+    weight: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
@@ -74,7 +77,8 @@ pub(super) unsafe fn forward<const M: usize, const R: usize, const A: usize>(
         panels: geo.o.div_ceil(2 * lanes),
         blocks: geo.c.div_ceil(lanes),
         x,
-        w,
+        weight,
+        w: weight.ptr(),
         finish,
         out,
     };
@@ -106,16 +110,11 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
         let width = 2 * lanes;
         let u_step = apart(c * width);
         let failure = Failure::default();
-        let weights = memory::allocate(self.op, self.panels * Self::POINTS * u_step * size_of::<f32>())?;
+        let form = Form::new("winograd", &[M, R, self.geo.o, c, usize::from(self.flipped)]);
+        let bytes = self.panels * Self::POINTS * u_step * size_of::<f32>();
+        // SAFETY: as this function.
+        let weights = self.weight.packed(form, bytes, || unsafe { self.all_weights(bytes, u_step) })?;
         let u = SendPtr(weights.as_ptr().cast::<f32>());
-        let pieces = c.div_ceil(FUSED_CHANNELS);
-        for_each(self.panels * pieces, |task| {
-            let (panel, piece) = (task / pieces, task % pieces);
-            let Some(space) = failure.allocate::<f32>(self.op, space(R, lanes)) else { return };
-            let channels = piece * FUSED_CHANNELS..((piece + 1) * FUSED_CHANNELS).min(c);
-            let to = u.get().add(panel * Self::POINTS * u_step + channels.start * width);
-            self.pack(panel, channels, to, u_step, space.as_ptr().cast());
-        });
         let tile = Self::POINTS * self.blocks * lanes;
         let (count, size) = cut(self.tiles, BLOCK / size_of::<f32>() / tile);
         let v_step = apart(self.blocks * size * lanes);
@@ -167,6 +166,24 @@ impl<const M: usize, const R: usize, const A: usize> Convolution<'_, M, R, A> {
             }
         });
         failure.check()
+    }
+
+    /// All weights, transformed: `[panel][point][channel][two vectors]`, the points `u_step` apart.
+    unsafe fn all_weights(&self, bytes: usize, u_step: usize) -> Result<Block> {
+        let (c, width) = (self.geo.c, 2 * self.lanes);
+        let weights = memory::allocate(self.op, bytes)?;
+        let u = SendPtr(weights.as_ptr().cast::<f32>());
+        let pieces = c.div_ceil(FUSED_CHANNELS);
+        let failure = Failure::default();
+        for_each(self.panels * pieces, |task| {
+            let (panel, piece) = (task / pieces, task % pieces);
+            let Some(space) = failure.allocate::<f32>(self.op, space(R, self.lanes)) else { return };
+            let channels = piece * FUSED_CHANNELS..((piece + 1) * FUSED_CHANNELS).min(c);
+            let to = u.get().add(panel * Self::POINTS * u_step + channels.start * width);
+            self.pack(panel, channels, to, u_step, space.as_ptr().cast());
+        });
+        failure.check()?;
+        Ok(weights)
     }
 
     /// The tiles of all channels first, then panel after panel of weights, transformed some input

@@ -16,6 +16,7 @@ mod weights;
 
 use super::{Finish, Geometry, Pass};
 use crate::error::Result;
+use crate::tensor::Tensor;
 
 /// F(m, r), by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,7 @@ pub(super) unsafe fn forward(
     op: &'static str,
     geo: &Geometry,
     x: *const f32,
-    w: *const f32,
+    w: &Tensor,
     finish: Finish,
     out: *mut f32,
 ) -> Result<()> {
@@ -120,7 +121,7 @@ pub(super) unsafe fn input_grad(
     op: &'static str,
     geo: &Geometry,
     g: *const f32,
-    w: *const f32,
+    w: &Tensor,
     dx: *mut f32,
 ) -> Result<()> {
     let Some(back) = geo.input_grad_geometry() else {

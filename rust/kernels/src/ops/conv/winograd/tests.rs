@@ -27,6 +27,10 @@ struct Case {
 }
 
 impl Case {
+    fn weight(&self) -> Tensor {
+        Tensor::from_slice("test", &self.w, &[self.w.len()]).unwrap()
+    }
+
     fn new([n, c, h, w]: [usize; 4], o: usize, k: usize, padding: [usize; 2]) -> Case {
         let spec = ConvSpec { padding, ..ConvSpec::default() };
         let geo = Geometry::new("test", &[n, c, h, w], &[o, c, k, k], spec).unwrap();
@@ -45,8 +49,7 @@ impl Case {
             let finish = Finish { bias: Some(self.bias.as_ptr()), relu };
             // SAFETY: tensors of the geometry's sizes.
             unsafe {
-                forward("test", &self.geo, self.x.as_ptr(), self.w.as_ptr(), finish, out.as_mut_ptr())
-                    .unwrap()
+                forward("test", &self.geo, self.x.as_ptr(), &self.weight(), finish, out.as_mut_ptr()).unwrap()
             };
             out
         };
@@ -60,7 +63,7 @@ impl Case {
     fn input_grad(&self) -> Vec<f32> {
         let mut dx = vec![7.0; self.x.len()];
         // SAFETY: as above.
-        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), self.w.as_ptr(), dx.as_mut_ptr()).unwrap() };
+        unsafe { input_grad("test", &self.geo, self.g.as_ptr(), &self.weight(), dx.as_mut_ptr()).unwrap() };
         dx
     }
 

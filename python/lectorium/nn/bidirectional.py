@@ -10,7 +10,7 @@ from .. import _core, ops
 from .._core import Tensor
 from ._recurrent import RecurrentCell
 from .module import Module
-from .utils.rnn import read_lengths
+from .utils._packing import read_lengths
 
 ShapeError = _core.ShapeError
 _MERGES = ("concat", "sum", "mul", "mean", None)

@@ -27,7 +27,9 @@ def sequence(
     """
     # PyTorch takes an empty batch, and so does the composite; no steps at all are the kernel's to refuse.
     full = x.numel() > 0 or (batch_sizes is None and x.shape[0] == 0)
-    if full and x.is_cpu and x.dtype in (_core.float32, _core.float64):
+    fits = full and x.is_cpu and x.dtype in (_core.float32, _core.float64)
+    # A recorder sees the small operations.
+    if fits and not _core.recording():
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
             return (y, *final)

@@ -12,9 +12,9 @@ from .canvas import GREY, figure, plain, png, tiles
 
 
 def alignment(frames: NDArray[Any], chances: NDArray[Any], said: str, title: str) -> bytes:
-    """The features of a sound [T, features], and below them the probability of each label over time.
+    """The features of a sound [frames, bands], and below them the probability of each label over time.
 
-    `chances`: [T, classes + 1], the last class is the blank. Returns PNG.
+    `chances`: [T, classes + 1], the last class is the blank; the frames fill the T instants. Returns PNG.
 
     Example:
         >>> lt.plot.alignment(np.zeros((20, 80)), np.full((20, 11), 1 / 11), "42", "digits")[1:4]
@@ -23,15 +23,18 @@ def alignment(frames: NDArray[Any], chances: NDArray[Any], said: str, title: str
     drawn = figure(9, 5)
     drawn.suptitle(f"{title}: “{said}”")
     above, below = drawn.subplots(2, 1, sharex=True)
-    above.imshow(frames.T, aspect="auto", origin="lower", cmap="magma")
+    instants, bands = len(chances), frames.shape[1]
+    above.imshow(
+        frames.T, aspect="auto", origin="lower", cmap="magma", extent=(-0.5, instants - 0.5, 0, bands)
+    )
     above.set(ylabel="log-mel features", yticks=[])
     for label in range(chances.shape[1] - 1):
-        curve = chances[: len(frames), label]
+        curve = chances[:, label]
         (line,) = below.plot(curve, lw=1.4)
-        if curve.max() > 0.3:
-            at = int(curve.argmax())
+        beside = np.pad(curve, 1)
+        for at in np.flatnonzero((curve > 0.3) & (curve > beside[:-2]) & (curve >= beside[2:])):
             below.annotate(str(label), (at, curve[at]), ha="center", va="bottom", color=line.get_color())
-    below.plot(chances[: len(frames), -1], color=GREY, lw=0.8, ls=":", label="blank")
+    below.plot(chances[:, -1], color=GREY, lw=0.8, ls=":", label="blank")
     below.set(xlabel="instant", ylabel="probability", ylim=(0, 1.12))
     below.legend(loc="upper right", frameon=False)
     plain(below)

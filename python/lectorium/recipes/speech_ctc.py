@@ -107,10 +107,9 @@ class SpeechCTCRecipe(Recipe):
         with no_grad():
             (scores, _), _ = self.forward(run.model, run.data.test.first(1), None)
         chances = np.exp(scores.numpy()[:, 0])
+        frames = run.data.test.inputs[0].reshape(2 * len(chances), -1)
         said = "".join(str(digit) for digit in run.data.test.targets[0] if digit != NONE)
-        run.folder.write(
-            "alignment.png", plot.alignment(run.data.test.inputs[0], chances, said, "Spoken digits")
-        )
+        run.folder.write("alignment.png", plot.alignment(frames, chances, said, "Spoken digits"))
         return {}
 
     def last_line(self, result: dict[str, Any]) -> str:

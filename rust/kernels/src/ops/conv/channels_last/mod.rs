@@ -16,6 +16,7 @@ use self::rows::Order;
 use self::weights::Columns;
 use super::{Finish, Geometry, Pass};
 use crate::error::Result;
+use crate::ops::matmul::gemm;
 use crate::tensor::Tensor;
 
 /// One channel a group on either side.
@@ -29,6 +30,12 @@ fn is_thin(geo: &Geometry) -> bool {
 }
 
 const THIN: usize = 16;
+
+/// Whether the weight's gradient is best as one product of matrices: `g` transposed by `x`. 2048 to 512 at
+/// 7x7, two pictures: 0.41 ms against 0.61 by outer products; 512 to 128 at 28x28: 0.48 against 0.45.
+fn is_plain_product(geo: &Geometry) -> bool {
+    geo.is_pointwise() && geo.spec.groups == 1 && geo.o >= 256
+}
 
 /// Input channels up to which a tap's columns waste more than adding the products afterwards.
 const SPREAD: usize = 8;
@@ -101,6 +108,11 @@ pub(super) unsafe fn weight_grad(
     match () {
         _ if is_depthwise(geo) => depthwise_weight::weight_grad(op, geo, g, x, dw),
         _ if is_thin(geo) => rows::weight_grad(op, geo, g, (x, Order::ChannelsLast), dw),
+        _ if is_plain_product(geo) => {
+            let (o, c) = (geo.o as isize, geo.c as isize);
+            gemm(geo.o, geo.c, geo.n * geo.h * geo.w, 1.0, g, 1, o, x, c, 1, 0.0, dw, c, 1);
+            Ok(())
+        }
         _ => outer::weight_grad(op, geo, g, x, dw),
     }
 }

@@ -159,6 +159,7 @@ from .functions.reduction import (
     var as var,
     var_mean as var_mean,
 )
+from .functions.scan import scan as scan
 from .functions.shape import (
     broadcast_shapes as broadcast_shapes,
     broadcast_tensors as broadcast_tensors,

@@ -23,6 +23,7 @@ _DType: TypeAlias = dtype | type[_float | _int | _bool]
 _Gradients: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 __version__: str
+fused: _bool
 
 class ShapeError(ValueError, RuntimeError):
     """Shapes that do not fit together; a ValueError and a RuntimeError."""
@@ -68,6 +69,7 @@ class Op:
     @property
     def by_user(self) -> _bool: ...
     vjp: Callable[..., Any] | None
+    forward: Callable[..., Any] | None
 
 @final
 class Node:
@@ -91,6 +93,43 @@ class Node:
 @final
 class BasicIndex:
     """The basic part of an index expression, for any tensor of the same shape."""
+    def cuts(self) -> list[list[_int]]: ...
+
+@final
+class Program:
+    """A scheduled recording of a step."""
+    def __new__(
+        cls,
+        metas: Sequence[tuple[Sequence[_int], _DTypeValue]],
+        inputs: Sequence[_int],
+        states: Sequence[_int],
+        captured: Sequence[_int],
+        forward: Sequence[Any],
+        outputs: Sequence[_int],
+        next: Sequence[_int],
+        backward: Sequence[Any],
+        ends: Any,
+        draws: _int,
+    ) -> Program: ...
+    @property
+    def draws(self) -> _int: ...
+    def census(self) -> list[list[_int]]: ...
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor],
+        captured: Sequence[Tensor],
+        steps: _int,
+        dice: tuple[_int, _int],
+        keep: _bool,
+    ) -> tuple[list[Tensor], list[Tensor], Run | None]: ...
+    def backward(
+        self, saved: Run, outputs: Sequence[Tensor | None], states: Sequence[Tensor | None]
+    ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]: ...
+
+@final
+class Run:
+    """What a run keeps for its derivative."""
 
 @final
 class ConvSpec:
@@ -210,6 +249,7 @@ class Tensor:
     def _set_data(self, other: Tensor) -> None: ...
     def _own(self) -> Tensor: ...
     def _at(self, index: _int) -> Any: ...
+    def _traced(self) -> tuple[tuple[Any, ...], _bool]: ...
 
     # Gradients.
 
@@ -755,6 +795,11 @@ def next_id() -> _int: ...
 def edge(t: Tensor) -> tuple[Node | Tensor, _int]: ...
 def record(op: Op, args: tuple[Any, ...], out: Any, saved: tuple[Any, ...]) -> Node: ...
 def note(op: Op, args: tuple[Any, ...], out: Any, saved: tuple[Any, ...]) -> None: ...
+def seen(op: Op, args: tuple[Any, ...], out: Any) -> None: ...
+def reads(t: Tensor, name: str) -> None: ...
+def set_recorder(recorder: Any) -> Any: ...
+def recording() -> _int: ...
+def in_place_changes() -> _int: ...
 def bare_node(
     op: Op, parents: Sequence[tuple[Node | Tensor, _int] | None], saved: tuple[Any, ...]
 ) -> Node: ...

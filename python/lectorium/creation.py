@@ -7,14 +7,25 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from . import _core
-from ._core import Tensor, dtype as DType, get_default_dtype, set_default_dtype as _set_default_dtype
+from ._core import (
+    Op,
+    Tensor,
+    dtype as DType,
+    get_default_dtype,
+    reads,
+    seen,
+    set_default_dtype as _set_default_dtype,
+)
 from .device import device as Device
+
+_created = Op("created")
 
 
 def finish(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
     """The tensor on ``device``, asking for gradients or not."""
     if device is not None and Device(device).type == "gpu":
         t = _core.to_gpu(t)
+    seen(_created, (), t)
     if requires_grad:
         t.requires_grad = True
     return t
@@ -58,6 +69,7 @@ def tensor(
     """
     if isinstance(data, Tensor):
         made = _core.clone(data) if data.is_cpu else _core.to_cpu(data)
+        reads(data, "tensor")
         return finish(_core.cast(made, dtype or data.dtype), device, requires_grad)
     if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
         made = _core.clone(from_numpy(data))
@@ -100,6 +112,9 @@ def _from_nested(data: Sequence[Any], dtype: DType | None) -> Tensor:
                 raise _core.ShapeError(
                     f"tensor: parts of shapes {list(parts[0].shape)} and {list(p.shape)} do not stack"
                 )
+        for x in level:
+            if isinstance(x, Tensor):
+                reads(x, "tensor")
         rows = [_core.unsqueeze(p, 0) for p in parts]
         return _core.reshape(_core.cat(rows, 0), [*shape, *parts[0].shape])
     for x in level:

@@ -79,6 +79,7 @@ SHAPES = [
     (33, [17, 17], False),
     (130, [3, 3], False),
     (7, [4, 4, 2, 1, 1], True),
+    (20, [33, 20, 18, 2], True),
     (33, [3, 1], True),
 ]
 
@@ -155,11 +156,11 @@ def test_pytorch_agrees(kind: str, theirs: str, steps: int) -> None:
     xs = torch.from_numpy(x.detach().numpy().copy()).requires_grad_()
     start = [torch.from_numpy(s.detach().numpy().copy())[None].requires_grad_() for s in state]
     y, last = layer(xs, tuple(start) if theirs == "LSTM" else start[0])
-    last = last if isinstance(last, tuple) else (last,)
+    ends: tuple[Any, ...] = last if theirs == "LSTM" else (last,)
     got = sequence(kind.partition(" ")[0], x, state, weights)
-    assert_same(list(got), [y, *(t[0] for t in last)])
+    assert_same(list(got), [y, *(t[0] for t in ends)])
     (got[0].sum() + sum((g * g).sum() for g in got[1:])).backward()
-    (y.sum() + sum((t * t).sum() for t in last)).backward()
+    (y.sum() + sum((t * t).sum() for t in ends)).backward()
     assert_same(x.grad, xs.grad, rtol=1e-4, atol=1e-5)
     assert_same(weights[0].grad, layer.weight_hh_l0.grad, rtol=1e-4, atol=1e-4)
     for mine, other in zip(state, start, strict=True):
@@ -169,7 +170,7 @@ def test_pytorch_agrees(kind: str, theirs: str, steps: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_number_of_threads_gives_the_same_bits(kind: str) -> None:
     before = lt.get_num_threads()
-    found = []
+    found: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
     try:
         for threads in (1, 2, 7):
             lt.set_num_threads(threads)
@@ -227,17 +228,23 @@ def test_without_gradients_nothing_is_kept() -> None:
     ("shape", "sizes", "words"),
     [
         ((0, 2, 12), None, "gru: expected at least one step and one sequence, got 0 steps of 2 sequences"),
-        ((2, 0, 12), None, "gru: expected at least one step and one sequence, got 2 steps of 0 sequences"),
         ((2, 2, 11), None, "gru: the input's part of the gates has 11 columns"),
         ((2, 12), None, "gru: expected the input's part of the gates as .steps, batch, gates."),
         ((4, 12), [2, 1], "gru: batch_sizes .2, 1. do not add up to the 4 rows"),
         ((3, 12), [1, 2], "gru: batch_sizes must be one or more positive numbers that never rise"),
+        ((3, 12), [4, -1], "gru: sizes must not be negative, got -1"),
         ((2, 12), [1, 1], "gru: expected shape .1, 4. for the initial state h, got .2, 4."),
     ],
 )
 def test_sequences_that_do_not_fit(shape: tuple[int, ...], sizes: list[int] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         sequence("gru", lt.zeros(*shape), (lt.zeros(2, 4),), (lt.zeros(12, 4), None), sizes)
+
+
+def test_a_view_of_one_step_as_very_many_is_an_error() -> None:
+    x = lt.zeros(1, 2, 12).expand(1 << 40, 2, 12)
+    with pytest.raises(MemoryError, match="gru: "):
+        sequence("gru", x, (lt.zeros(2, 4),), (lt.zeros(12, 4), None))
 
 
 def test_dtypes_must_agree() -> None:

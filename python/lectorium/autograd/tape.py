@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from .. import _core
-from .._core import Node, Op, Tensor, bare_node, edge, note
+from .._core import Node, Op, Tensor, bare_node, edge, note, seen
 
 Vjp = Callable[..., Any]
 
@@ -84,6 +84,7 @@ def op(forward: Any = None, *, outputs: int = 1, name: str | None = None) -> Any
     if forward is None:
         return functools.partial(cast(Any, op), outputs=outputs, name=name)
     made = Op(name or forward.__name__.rstrip("_"), outputs)
+    made.forward = forward
     code = forward.__code__
     names: tuple[str, ...] = code.co_varnames[1 : code.co_argcount]
     defaults: tuple[Any, ...] = forward.__defaults__ or ()
@@ -105,6 +106,25 @@ def op(forward: Any = None, *, outputs: int = 1, name: str | None = None) -> Any
     recorded = cast(Any, call)
     recorded.op, recorded.vjp = made, vjp
     return recorded
+
+
+def plain(name: str) -> Callable[..., Any]:
+    """A kernel without a gradient; a recorder is told of its calls."""
+    kernel = getattr(_core, name)
+    made = Op(name)
+
+    def forward(k: Any, *args: Any) -> Any:
+        return getattr(k, name)(*args), ()
+
+    made.forward = forward
+
+    def call(*args: Any) -> Any:
+        out = kernel(*args)
+        seen(made, args, out)
+        return out
+
+    call.__name__ = call.__qualname__ = name
+    return call
 
 
 # PyTorch's names for what the formulas here call x and y.
@@ -168,4 +188,16 @@ def refresh_view(view: Tensor) -> None:
         view._set_node(None)
 
 
-__all__ = ["Keeper", "Later", "Node", "Op", "Recorded", "Vjp", "edge", "geometry", "op", "refresh_view"]
+__all__ = [
+    "Keeper",
+    "Later",
+    "Node",
+    "Op",
+    "Recorded",
+    "Vjp",
+    "edge",
+    "geometry",
+    "op",
+    "plain",
+    "refresh_view",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core
+from .. import _core, ops
 from .._core import Tensor, dtype as DType, get_default_dtype
 from ..creation import finish, like, sizes
 from ..random import Generator, default_generator
@@ -24,7 +24,7 @@ def rand(
         >>> bool((x >= 0).all() and (x < 1).all())
         True
     """
-    made = _core.uniform(
+    made = ops.uniform(
         generator or default_generator, sizes("rand", size), dtype or get_default_dtype(), 0.0, 1.0
     )
     return finish(made, device, requires_grad)
@@ -43,7 +43,7 @@ def randn(
         >>> abs(lt.randn(10000).mean().item()) < 0.1
         True
     """
-    made = _core.normal(
+    made = ops.normal(
         generator or default_generator, sizes("randn", size), dtype or get_default_dtype(), 0.0, 1.0
     )
     return finish(made, device, requires_grad)
@@ -68,7 +68,7 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high
-    made = _core.randint(
+    made = ops.randint(
         generator or default_generator, sizes("randint", (size,)), low, high, dtype or _core.int64
     )
     return finish(made, device, requires_grad)
@@ -84,7 +84,7 @@ def randperm(
         tensor([0, 1, 2, 3])
     """
     return finish(
-        _core.cast(_core.randperm(generator or default_generator, n), dtype or _core.int64), device, False
+        _core.cast(ops.randperm(generator or default_generator, n), dtype or _core.int64), device, False
     )
 
 
@@ -121,7 +121,7 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
         >>> lt.bernoulli(lt.ones(3))
         tensor([1., 1., 1.])
     """
-    return _core.bernoulli(generator or default_generator, input)
+    return ops.bernoulli(generator or default_generator, input)
 
 
 def normal(
@@ -140,11 +140,11 @@ def normal(
     """
     gen = generator or default_generator
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
-        return _core.normal(
+        return ops.normal(
             gen, sizes("normal", (size,)), dtype or get_default_dtype(), float(mean), float(std)
         )
     base = _core.add(_core.mul(mean, 0.0), _core.mul(std, 0.0))
-    noise = _core.normal(gen, list(base.shape), base.dtype, 0.0, 1.0)
+    noise = ops.normal(gen, list(base.shape), base.dtype, 0.0, 1.0)
     return _core.add(_core.mul(noise, std), mean)
 
 
@@ -157,4 +157,4 @@ def multinomial(
         >>> lt.multinomial(lt.tensor([0.0, 1.0, 0.0]), 1)
         tensor([1])
     """
-    return _core.multinomial(generator or default_generator, input, num_samples, replacement)
+    return ops.multinomial(generator or default_generator, input, num_samples, replacement)

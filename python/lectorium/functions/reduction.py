@@ -319,7 +319,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
         >>> lt.any(lt.tensor([0, 1]))
         tensor(True)
     """
-    return _core.any(input, dim, keepdim)
+    return ops.any_of(input, dim, keepdim)
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -329,7 +329,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
         >>> lt.all(lt.tensor([0, 1]))
         tensor(False)
     """
-    return _core.all(input, dim, keepdim)
+    return ops.all_of(input, dim, keepdim)
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:

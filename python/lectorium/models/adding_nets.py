@@ -27,8 +27,6 @@ class AddingNet(nn.Module):
         super().__init__()
         if cell == "lstm":
             self.rnn = nn.LSTM(2, hidden, batch_first=True)
-            # Forget gates begin open (Jozefowicz et al. 2015).
-            nn.init.ones_(self.rnn.bias_ih_l0[hidden : 2 * hidden])
         elif cell == "gru":
             self.rnn = nn.GRU(2, hidden, batch_first=True)
         elif cell in ("rnn", "irnn"):
@@ -41,6 +39,9 @@ class AddingNet(nn.Module):
             nn.init.normal_(self.rnn.weight_ih_l0, std=0.001)
             nn.init.zeros_(self.rnn.bias_ih_l0)
             nn.init.zeros_(self.rnn.bias_hh_l0)
+        if cell in ("lstm", "gru"):
+            # The LSTM's forget gate and the GRU's z stand in the same place: both begin open, so as to keep.
+            nn.init.constant_(self.rnn.bias_ih_l0[hidden : 2 * hidden], 4.0)
         self.sum = nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -168,7 +168,7 @@ class RecurrentCell(Form):
         axes = input.ndim if isinstance(input, Tensor) else 0
         if not 0 < axes < 3 or input.shape[-1] != self.input_size:
             self._refuse(input)
-        k = ops if _core.is_grad_enabled() else _core
+        k = ops if _core.is_grad_enabled() or _core.recording() else _core
         alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
         batch: int = x.shape[0]

@@ -86,7 +86,7 @@ class RecurrentLayer(Form):
         if not 1 < axes < 4 or shape[-1] != self.input_size or not shape[first]:
             self._refuse(input)
         # Where nothing is recorded the kernels themselves: a step is little more than its calls.
-        k = ops if _core.is_grad_enabled() else _core
+        k = ops if _core.is_grad_enabled() or _core.recording() else _core
         batch = 1 if axes == 2 else shape[not first]
         x = k.unsqueeze(input, 1) if axes == 2 else k.transpose(input, 0, 1) if first else input
         given = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import _core, ops
 from .._core import Tensor, dtype as DType
-from ..ops.attention import masked_softmax
+from ..ops.attention import additive_formula, masked_softmax
 from . import functional as F, init
 from ._make import parameter, size
 from .linear import Linear
@@ -50,7 +50,7 @@ def _checked(
                 f"{op}: mask has shape {list(mask.shape)}, expected [{n}, {s}] or [{n}, {rows}, {s}]"
             )
         if mask.ndim == 2:
-            mask = _core.unsqueeze(mask, 1)
+            mask = ops.unsqueeze(mask, 1)
     return query, values, mask
 
 
@@ -112,8 +112,10 @@ class AdditiveAttention(Module):
         q, values, mask = _checked("AdditiveAttention", query, keys, values, mask, sizes)
         if projected is None:
             projected = self.project(keys)
-        context, weights, _ = ops.additive_attention(self.query_proj(q), projected, self.score, values, mask)
-        return _results(query, context, weights)
+        inputs = self.query_proj(q), projected, self.score, values, mask
+        # A recorder sees the small operations.
+        made = additive_formula(*inputs) if _core.recording() else ops.additive_attention(*inputs)[:2]
+        return _results(query, *made)
 
 
 class MultiplicativeAttention(Module):

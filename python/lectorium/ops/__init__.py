@@ -22,3 +22,6 @@ from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .unary import *  # noqa: F403
+
+# Whether every kernel with a fused derivative has it under its own name: not where derivatives are recorded.
+fused = False

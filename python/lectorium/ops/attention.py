@@ -29,12 +29,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     if k is _core:
         return k.additive_attention_grad(*g, *inputs, mask, weights.detach(), bent, bool(need[3]))
 
-    def formula(query: Any, keys: Any, direction: Any, values: Any) -> Any:
-        joined = unary.tanh(elementwise.add(shape.unsqueeze(query, 2), shape.unsqueeze(keys, 1)))
-        weights = masked_softmax(reduce.sum(elementwise.mul(joined, direction), (3,)), mask)
-        return matmul(weights, values), weights
+    return composite_gradients(lambda *own: additive_formula(*own, mask), inputs, g, need)
 
-    return composite_gradients(formula, inputs, g, need)
+
+def additive_formula(query: Any, keys: Any, direction: Any, values: Any, mask: Any) -> tuple[Any, Any]:
+    """``additive_attention`` in small operations."""
+    joined = unary.tanh(elementwise.add(shape.unsqueeze(query, 2), shape.unsqueeze(keys, 1)))
+    weights = masked_softmax(reduce.sum(elementwise.mul(joined, direction), (3,)), mask)
+    return matmul(weights, values), weights
 
 
 def masked_softmax(scores: Any, mask: Any) -> Any:
@@ -43,4 +45,4 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
         return softmax(scores, -1)
     # A finite number, so that a row without any score is no NaN.
     weights = softmax(elementwise.where(mask, scores, -1e30), -1)
-    return elementwise.mul(weights, _core.cast(mask, scores.dtype))
+    return elementwise.mul(weights, elementwise.cast(mask, scores.dtype))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import One, Two, op
+from ..autograd.tape import One, Two, op, plain
 
 
 @op
@@ -176,7 +176,7 @@ def _sorting(name: str, doc: str, dim_at: int):
         indices, meta, dim = saved
         if len(meta.shape) > len(indices.shape):
             axis = dim % len(meta.shape)
-            g, indices = k.unsqueeze(g, axis), _core.unsqueeze(indices, axis)
+            g, indices = k.unsqueeze(g, axis), k.unsqueeze(indices, axis)
         return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
 
     return made
@@ -203,9 +203,9 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 nonzero, one_hot, bincount, searchsorted, unique = (
-    _core.nonzero,
-    _core.one_hot,
-    _core.bincount,
-    _core.searchsorted,
-    _core.unique,
+    plain("nonzero"),
+    plain("one_hot"),
+    plain("bincount"),
+    plain("searchsorted"),
+    plain("unique"),
 )

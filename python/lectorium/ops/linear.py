@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from .._core import Tensor, note
+from .._core import Tensor, note, recording
 from ..autograd.tape import One, op
 from .elementwise import _wants
-from .unary import computed_relu
+from .unary import computed_relu, relu
 
 
 @op
@@ -60,6 +60,9 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 def linear_relu(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """``relu(linear(x, w, b))``, the ReLU while the product is written; on the tape they are two."""
+    if recording():
+        # A recorder sees what is on the tape.
+        return relu(linear(x, w, b))
     y = _core.linear(x, w, b, True)
     note(linear.op, (x, w, b), y, _kept(_core, x, w))
     return computed_relu(y)

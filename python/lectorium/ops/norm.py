@@ -108,7 +108,7 @@ def layer_norm(k: Any, x: Any, axes: int, weight: Any, bias: Any, eps: float) ->
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     x, axes, weight, mean, rstd, eps = saved
     wanted = (need[0], need[2], need[3])
-    if k is _core:
+    if k.fused:
         dx, dw, db = k.layer_norm_grad(g, x, axes, weight, mean, rstd, wanted)
     else:
         last = tuple(range(x.ndim - axes, x.ndim))

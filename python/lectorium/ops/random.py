@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.tape import One, op
+from ..autograd.tape import One, op, plain
 
 
 @op
@@ -32,3 +32,15 @@ def dropout_grad(k: Any, g: Any, mask: Any, p: float) -> One:
 @dropout_grad.vjp
 def _(k: Any, gg: Any, saved: Any, need: Any) -> Any:
     return (k.dropout_grad(gg, *saved),)
+
+
+# Draws, ``name(generator, *args)``.
+uniform, normal, exponential, randint, randperm, bernoulli, multinomial = (
+    plain("uniform"),
+    plain("normal"),
+    plain("exponential"),
+    plain("randint"),
+    plain("randperm"),
+    plain("bernoulli"),
+    plain("multinomial"),
+)

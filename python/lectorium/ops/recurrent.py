@@ -25,7 +25,9 @@ def sequence(
     ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
     ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
     """
-    if x.is_cpu and x.dtype in (_core.float32, _core.float64) and x.numel() > 0:
+    # PyTorch takes an empty batch, and so does the composite; a recorder sees the small operations.
+    fits = x.is_cpu and x.dtype in (_core.float32, _core.float64) and 0 not in x.shape[1:]
+    if fits and not _core.recording():
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
             return (y, *final)

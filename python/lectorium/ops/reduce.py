@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import _core
-from ..autograd.tape import One, Two, op
+from ..autograd.tape import One, Two, op, plain
 
 _ALL: tuple[int, ...] = ()
 
@@ -145,7 +145,7 @@ def _with_indices(name: str):
         if not keepdim and len(meta.shape):
             g, indices = (
                 k.unsqueeze(g, dim % len(meta.shape)),
-                _core.unsqueeze(indices, dim % len(meta.shape)),
+                k.unsqueeze(indices, dim % len(meta.shape)),
             )
         return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
 
@@ -324,19 +324,23 @@ any, all = _core.any, _core.all
 # Without gradients. The names of the arguments are PyTorch's.
 
 
+_count_nonzero, _argmax, _argmin = plain("count_nonzero"), plain("argmax"), plain("argmin")
+any_of, all_of = plain("any"), plain("all")
+
+
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero, over the axes ``dim`` (all by default)."""
-    return _core.count_nonzero(input, dim)
+    return _count_nonzero(input, dim)
 
 
 def argmax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Where the largest element is: in the flat tensor, or along ``dim``; the first of equals."""
-    return _core.argmax(input, dim, keepdim)
+    return _argmax(input, dim, keepdim)
 
 
 def argmin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Where the smallest element is: in the flat tensor, or along ``dim``; the first of equals."""
-    return _core.argmin(input, dim, keepdim)
+    return _argmin(input, dim, keepdim)
 
 
 meta, zeros_of = _core.meta, _core.zeros_of

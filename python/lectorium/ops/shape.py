@@ -111,6 +111,13 @@ def _split_in(n: int) -> Op:
     """The operation that gives ``n`` results: its node has a place for the gradient of each."""
     made = Op("split", n)
 
+    def forward(k: Any, x: Any, sizes: Sequence[int], dim: int) -> Any:
+        starts = [sum(sizes[:i]) for i in range(n)]
+        out = [k.narrow(x, dim, start, size) for start, size in zip(starts, sizes, strict=True)]
+        return (out[0] if n == 1 else tuple(out)), (tuple([k.meta(t) for t in out]), dim)
+
+    made.forward = forward
+
     def vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
         metas, dim = saved
         flows = (g,) if n == 1 else g
@@ -135,7 +142,7 @@ def split(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
     out = views(x, sizes, dim)
     if out:
         metas = tuple([_core.meta(t) for t in out])
-        note(_split_in(len(out)), (x,), out[0] if len(out) == 1 else out, (metas, dim))
+        note(_split_in(len(out)), (x, sizes, dim), out[0] if len(out) == 1 else out, (metas, dim))
     return out
 
 

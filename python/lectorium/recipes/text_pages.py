@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,11 @@ def text_pages(run: Any, listener: Listener) -> dict[str, Any]:
     values = unit_values(run.model, numbers)
     found: dict[str, dict[str, Any]] = {}
     shown: list[tuple[str, F64]] = []
-    for name, about in PROPERTIES.items():
+    looked_for = dict(PROPERTIES)
+    if run.settings.data != "stdlib":
+        # In prose a single one is mostly an apostrophe ('tis).
+        looked_for["in quotes"] = functools.partial(in_quotes, marks='"')
+    for name, about in looked_for.items():
         wanted = np.stack([about(text) for text in texts])
         best = best_unit(values, wanted)
         if best is None:
@@ -90,8 +95,8 @@ def best_unit(values: F64, wanted: F64) -> tuple[int, int, float] | None:
     return int(layer), int(unit), float(correlations[layer, unit])
 
 
-def in_quotes(text: str) -> F64:
-    """1 for what stands in quotes: of Python's kinds, or double ones; an apostrophe in a word is none.
+def in_quotes(text: str, marks: str = "\"'") -> F64:
+    """1 for what stands in quotes, as Python has them; an apostrophe in a word is none.
 
     Example:
         >>> lt.recipes.text_pages.in_quotes("don't 'a' b").tolist()
@@ -113,7 +118,7 @@ def in_quotes(text: str) -> F64:
                 i += 1
                 continue
             inside[i] = 1
-        elif text[i] in "\"'" and not (text[i] == "'" and i and text[i - 1].isalnum()):
+        elif text[i] in marks and not (text[i] == "'" and i and text[i - 1].isalnum()):
             mark = text[i] * 3 if text.startswith(text[i] * 3, i) else text[i]
             inside[i] = 1
             i += len(mark)

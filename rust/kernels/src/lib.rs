@@ -13,6 +13,7 @@ pub mod memory;
 pub mod ops;
 mod packs;
 pub mod parallel;
+pub mod program;
 pub mod simd;
 pub mod storage;
 pub mod tensor;

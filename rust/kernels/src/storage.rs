@@ -5,8 +5,18 @@ use crate::error::Result;
 use crate::memory::{self, Block};
 use crate::packs::Packs;
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+thread_local! {
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many in-place changes this thread has counted.
+pub fn changes() -> u64 {
+    CHANGES.with(Cell::get)
+}
 
 /// Where a tensor lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +165,7 @@ impl Storage {
     #[inline]
     pub fn bump_version(&self) {
         self.version.fetch_add(1, Relaxed);
+        CHANGES.with(|c| c.set(c.get().wrapping_add(1)));
     }
 
     pub(crate) fn packs(&self) -> &Packs {

@@ -22,6 +22,14 @@ impl<'a, 'py> FromPyObject<'a, 'py> for T {
     }
 }
 
+/// A tensor whose values `name` hands to the outside.
+pub fn read(obj: &Bound<'_, PyAny>, name: &'static str) -> PyResult<T> {
+    if let Ok(t) = obj.cast::<PyTensor>() {
+        crate::tape::reads(t, name)?;
+    }
+    obj.extract()
+}
+
 fn expected(obj: &Bound<'_, PyAny>, what: &str) -> PyErr {
     let name = obj.get_type().name().map(|n| n.to_string()).unwrap_or_default();
     let hint = if name == "ndarray" { "; convert it with lectorium.from_numpy(array)" } else { "" };

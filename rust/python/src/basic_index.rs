@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PySlice, PyTuple};
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Step {
     Select(usize, usize),
     Slice(usize, usize, usize, isize),
@@ -16,7 +16,8 @@ enum Step {
 }
 
 /// The basic part of an index expression, ready to be applied to any tensor of the same shape.
-#[pyclass(frozen, name = "BasicIndex", module = "lectorium._core")]
+#[pyclass(frozen, eq, hash, name = "BasicIndex", module = "lectorium._core")]
+#[derive(PartialEq, Eq, Hash)]
 pub struct BasicIndex {
     steps: Vec<Step>,
     /// What the steps were checked against.
@@ -38,6 +39,19 @@ impl BasicIndex {
             Step::Slice(axis, start, len, by) => l.slice(axis, start, len, by),
             Step::Unsqueeze(axis) => l.unsqueeze(axis),
         }))
+    }
+}
+
+#[pymethods]
+impl BasicIndex {
+    /// Its steps as rows of numbers: 0, axis, index; 1, axis, start, length, step; 2, new axis.
+    fn cuts(&self) -> Vec<Vec<i64>> {
+        let row = |step: &Step| match *step {
+            Step::Select(axis, i) => vec![0, axis as i64, i as i64],
+            Step::Slice(axis, start, len, by) => vec![1, axis as i64, start as i64, len as i64, by as i64],
+            Step::Unsqueeze(axis) => vec![2, axis as i64],
+        };
+        self.steps.iter().map(row).collect()
     }
 }
 

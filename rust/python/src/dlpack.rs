@@ -3,7 +3,6 @@
 //! The structs are those of dlpack.h. A capsule owns its tensor until a consumer renames it to
 //! `used_…`; from then on the consumer calls the deleter.
 
-use crate::args::T;
 use crate::error::to_python;
 use crate::tensor::PyTensor;
 use lectorium::layout::{Strides, checked_numel};
@@ -164,8 +163,13 @@ fn export<M: Shared>(py: Python<'_>, owner: Tensor, flags: u64) -> PyResult<Boun
 /// A capsule on the tensor's memory, which counts as exported from now on.
 #[pyfunction]
 #[pyo3(signature = (x, versioned=true, copied=false))]
-fn to_dlpack(py: Python<'_>, x: T, versioned: bool, copied: bool) -> PyResult<Bound<'_, PyAny>> {
-    let x = x.0;
+fn to_dlpack<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    versioned: bool,
+    copied: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let x = crate::args::read(x, "dlpack")?.0;
     if x.device() != lectorium::Device::Cpu {
         return Err(PyBufferError::new_err(
             "dlpack: memory of the GPU cannot be shared with other libraries; move the tensor with .to(\"cpu\") first",

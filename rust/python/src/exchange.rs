@@ -5,7 +5,7 @@ use crate::tensor::PyTensor;
 use lectorium::{DType, Error, Layout, Storage, Strides, Tensor};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyAny, PyBytes, PyDict, PyTuple};
 use std::sync::Arc;
 
 fn typestr(dtype: DType) -> Option<&'static str> {
@@ -108,7 +108,8 @@ impl ArrayHandle {
 
 /// An object that NumPy can view; the storage counts as exported from now on.
 #[pyfunction]
-pub fn array_handle(py: Python<'_>, x: crate::args::T) -> PyResult<ArrayHandle> {
+pub fn array_handle(py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<ArrayHandle> {
+    let x = crate::args::read(x, "numpy")?;
     x.0.expect_cpu("numpy").map_err(|e| to_python(py, e))?;
     if typestr(x.0.dtype()).is_none() {
         return Err(PyTypeError::new_err("numpy: NumPy has no bfloat16; convert with .float() first"));
@@ -119,7 +120,8 @@ pub fn array_handle(py: Python<'_>, x: crate::args::T) -> PyResult<ArrayHandle> 
 
 /// The bytes of a row-major tensor.
 #[pyfunction]
-pub fn to_bytes<'py>(py: Python<'py>, x: crate::args::T) -> PyResult<Bound<'py, PyBytes>> {
+pub fn to_bytes<'py>(py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let x = crate::args::read(x, "to_bytes")?;
     let t = lectorium::ops::copy::contiguous("to_bytes", &x.0).map_err(|e| to_python(py, e))?;
     let start = t.layout().offset() * t.dtype().size();
     // SAFETY: a contiguous tensor's elements lie within its storage.

@@ -11,6 +11,7 @@ mod exchange;
 mod index;
 mod linear;
 mod optim;
+mod program;
 mod random;
 mod recurrent;
 mod reduce;
@@ -30,6 +31,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     if let Some(problem) = problem {
         return Err(pyo3::exceptions::PyImportError::new_err(problem));
     }
+    m.add("fused", true)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("ShapeError", error::shape_error(py)?)?;
     m.add_class::<tensor::PyTensor>()?;
@@ -55,6 +57,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     random::register(m)?;
     recurrent::register(m)?;
     optim::register(m)?;
+    program::register(m)?;
     exchange::register(m)?;
     dlpack::register(m)?;
     system::register(m)

@@ -1,6 +1,6 @@
 //! Recurrent layers over a sequence.
 
-use crate::args::T;
+use crate::args::{T, sizes};
 use crate::door::run;
 use crate::error::to_python;
 use crate::tensor::PyTensor;
@@ -45,11 +45,12 @@ fn recurrent<'py>(
     x: T,
     state: Vec<T>,
     weights: Vec<Option<T>>,
-    batch_sizes: Option<Vec<usize>>,
+    batch_sizes: Option<Vec<i64>>,
     reverse: bool,
     save: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let kind = kind_of(py, kind)?;
+    let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
     let (state, weights) = (plain(state), optional(weights));
     let work = work_of(&x.0, &state);
     let out = run(py, work, || {
@@ -67,7 +68,7 @@ fn recurrent_grad<'py>(
     x: T,
     state: Vec<T>,
     weights: Vec<Option<T>>,
-    batch_sizes: Option<Vec<usize>>,
+    batch_sizes: Option<Vec<i64>>,
     reverse: bool,
     y: T,
     saved: Option<T>,
@@ -75,6 +76,7 @@ fn recurrent_grad<'py>(
     need: Vec<bool>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let kind = kind_of(py, kind)?;
+    let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
     let (state, weights, mut g) = (plain(state), optional(weights), optional(g).into_iter());
     let (dy, dstate) = (g.next().flatten(), g.collect::<Vec<_>>());
     let work = work_of(&x.0, &state);

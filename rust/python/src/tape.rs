@@ -35,6 +35,9 @@ pub struct Op {
     by_user: bool,
     #[pyo3(get, set)]
     pub vjp: Option<Py<PyAny>>,
+    /// The forward function, which takes the namespace of kernels first.
+    #[pyo3(get, set)]
+    pub forward: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -42,13 +45,15 @@ impl Op {
     #[new]
     #[pyo3(signature = (name, outputs=1, by_user=false))]
     fn new(name: String, outputs: usize, by_user: bool) -> Op {
-        Op { name, outputs, by_user, vjp: None }
+        Op { name, outputs, by_user, vjp: None, forward: None }
     }
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.vjp)
+        visit.call(&self.vjp)?;
+        visit.call(&self.forward)
     }
     fn __clear__(&mut self) {
         self.vjp = None;
+        self.forward = None;
     }
 }
 
@@ -255,6 +260,61 @@ pub fn top_keeper(py: Python<'_>) -> Option<Py<PyAny>> {
     KEEPERS.with(|k| k.borrow().last().map(|k| k.clone_ref(py)))
 }
 
+thread_local! {
+    static RECORDER: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
+    /// The number of the recording that is on, 0 for none.
+    static RECORDING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// From now on `recorder` is told of the operations that this thread calls (`called`) and of the
+/// values that it reads (`read`); None for nobody. Returns who was told before.
+#[pyfunction]
+pub fn set_recorder(recorder: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    let number = if recorder.is_some() { (NUMBERS.fetch_add(1, Relaxed) as u32).max(1) } else { 0 };
+    RECORDING.with(|r| r.set(number));
+    RECORDER.with(|r| std::mem::replace(&mut *r.borrow_mut(), recorder))
+}
+
+/// The number of the recording that is on, 0 for none.
+#[pyfunction]
+#[inline]
+pub fn recording() -> u32 {
+    RECORDING.with(Cell::get)
+}
+
+/// How many in-place changes this thread has counted.
+#[pyfunction]
+pub fn in_place_changes() -> u64 {
+    lectorium::storage::changes()
+}
+
+fn recorder(py: Python<'_>) -> Option<Py<PyAny>> {
+    RECORDER.with(|r| r.borrow().as_ref().map(|r| r.clone_ref(py)))
+}
+
+/// Tells the recorder, if there is one, that the values of `t` are read by `name`.
+#[pyfunction]
+pub fn reads(t: &Bound<'_, PyTensor>, name: &str) -> PyResult<()> {
+    if recording() != 0
+        && let Some(recorder) = recorder(t.py())
+    {
+        recorder.call_method1(t.py(), "read", (t, name))?;
+    }
+    Ok(())
+}
+
+/// Tells the recorder, if there is one, that `op` computed `out` from `args`.
+#[pyfunction]
+pub fn seen(op: &Bound<'_, Op>, args: &Bound<'_, PyTuple>, out: &Bound<'_, PyAny>) -> PyResult<()> {
+    if recording() != 0
+        && let Some(recorder) = recorder(op.py())
+    {
+        recorder.call_method1(op.py(), "called", (op, args, out))?;
+    }
+    Ok(())
+}
+
 /// Gives a view its node anew after an in-place change made one for its base.
 fn refresh_view(t: &Bound<'_, PyTensor>) -> PyResult<()> {
     static REFRESH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -291,6 +351,9 @@ pub fn record<'py>(
     saved: Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, Node>> {
     let py = op.py();
+    if op.borrow().by_user {
+        seen(op, args, out)?;
+    }
     let mut parents = SmallVec::new();
     for a in args.iter_borrowed() {
         parents.push(match a.cast::<PyTensor>() {
@@ -352,7 +415,7 @@ pub fn note<'py>(
     if needs_grad(args) {
         record(op, args, out, saved)?;
     }
-    Ok(())
+    seen(op, args, out)
 }
 
 /// A node with given parents (edges or None), for what is no call of an operation.
@@ -367,6 +430,20 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Op>()?;
     m.add_class::<Node>()?;
     macro_rules! plain { ($($f:ident),*) => { $(m.add_function(pyo3::wrap_pyfunction!($f, m)?)?;)* } }
-    plain!(next_id, push_keeper, pop_keeper, top_keeper, edge, record, note, bare_node);
+    plain!(
+        next_id,
+        push_keeper,
+        pop_keeper,
+        top_keeper,
+        edge,
+        record,
+        note,
+        bare_node,
+        set_recorder,
+        recording,
+        seen,
+        reads,
+        in_place_changes
+    );
     Ok(())
 }

@@ -32,6 +32,8 @@ pub struct PyTensor {
     base_epoch: u64,
     /// Grows when an in-place change gives this tensor a new node.
     epoch: u64,
+    /// The recording during which it was made, 0 for none.
+    born: u32,
 }
 
 impl PyTensor {
@@ -46,6 +48,7 @@ impl PyTensor {
             base: None,
             base_epoch: 0,
             epoch: 0,
+            born: crate::tape::recording(),
         }
     }
 
@@ -176,9 +179,11 @@ impl PyTensor {
         self.inner.is_contiguous()
     }
     /// The address of the first element; whoever asks may write there.
-    fn data_ptr(&self) -> usize {
-        self.inner.storage().mark_exported();
-        self.inner.storage().ptr() as usize + self.inner.layout().offset() * self.inner.dtype().size()
+    fn data_ptr(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        crate::tape::reads(slf, "data_ptr")?;
+        let inner = &slf.borrow().inner;
+        inner.storage().mark_exported();
+        Ok(inner.storage().ptr() as usize + inner.layout().offset() * inner.dtype().size())
     }
     #[pyo3(signature = (dim=None))]
     fn stride<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
@@ -338,35 +343,31 @@ impl PyTensor {
         crate::door::run1(py, inner.numel(), move || lectorium::ops::copy::clone("clone", &inner))
     }
 
-    fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.inner.numel() != 1 {
-            return Err(PyValueError::new_err(format!(
-                "item: only a tensor of one element is a Python number, this one has shape {:?}; use .tolist()",
-                self.inner.shape()
-            )));
-        }
-        number(py, scalar_at(&self.host(py)?, 0))
+    /// What a recorder asks: where the elements lie, and whether it was made during the recording that
+    /// is on.
+    fn _traced<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
+        let place = (
+            Arc::as_ptr(self.inner.storage()) as usize,
+            self.inner.layout().offset(),
+            PyTuple::new(py, self.inner.shape())?,
+            PyTuple::new(py, self.inner.strides())?,
+        );
+        let fresh = self.born != 0 && self.born == crate::tape::recording();
+        Ok((place.into_pyobject(py)?, fresh))
     }
-    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        // One call a level: the stack ends somewhere.
-        if self.inner.ndim() > 1000 {
-            let text = format!("tolist: {} axes are too many to nest", self.inner.ndim());
-            return Err(PyValueError::new_err(text));
-        }
-        nested(py, &self.host(py)?, 0, 0)
+
+    fn item<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        crate::tape::reads(slf, "item")?;
+        slf.borrow().item_of(slf.py())
+    }
+    fn tolist<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        crate::tape::reads(slf, "tolist")?;
+        slf.borrow().list_of(slf.py())
     }
     /// The element at a flat row-major index, without a tensor in between (for repr).
-    fn _at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
-        let host = self.host(py)?;
-        if index >= host.numel() {
-            return Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} is out of range")));
-        }
-        let (mut rest, mut offset) = (index, 0isize);
-        for axis in (0..host.ndim()).rev() {
-            offset += (rest % host.shape()[axis]) as isize * host.strides()[axis];
-            rest /= host.shape()[axis];
-        }
-        number(py, scalar_at(&host, offset))
+    fn _at<'py>(slf: &Bound<'py, Self>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+        crate::tape::reads(slf, "repr")?;
+        slf.borrow().element(slf.py(), index)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -384,6 +385,36 @@ impl PyTensor {
 }
 
 impl PyTensor {
+    fn item_of<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.inner.numel() != 1 {
+            return Err(PyValueError::new_err(format!(
+                "item: only a tensor of one element is a Python number, this one has shape {:?}; use .tolist()",
+                self.inner.shape()
+            )));
+        }
+        number(py, scalar_at(&self.host(py)?, 0))
+    }
+    fn list_of<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // One call a level: the stack ends somewhere.
+        if self.inner.ndim() > 1000 {
+            let text = format!("tolist: {} axes are too many to nest", self.inner.ndim());
+            return Err(PyValueError::new_err(text));
+        }
+        nested(py, &self.host(py)?, 0, 0)
+    }
+    fn element<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+        let host = self.host(py)?;
+        if index >= host.numel() {
+            return Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} is out of range")));
+        }
+        let (mut rest, mut offset) = (index, 0isize);
+        for axis in (0..host.ndim()).rev() {
+            offset += (rest % host.shape()[axis]) as isize * host.strides()[axis];
+            rest /= host.shape()[axis];
+        }
+        number(py, scalar_at(&host, offset))
+    }
+
     fn host(&self, py: Python<'_>) -> PyResult<Tensor> {
         #[cfg(feature = "gpu")]
         if self.inner.device() == lectorium::Device::Gpu {

@@ -69,7 +69,7 @@ impl Activation {
         }
     }
 
-    fn params(self) -> [f64; 2] {
+    pub(crate) fn params(self) -> [f64; 2] {
         match self {
             LeakyRelu(a) | Softshrink(a) | Hardshrink(a) => [a, 0.0],
             // Scale and slope of the negative side: `f0 * expm1(x * f1)`.
@@ -117,7 +117,7 @@ pub fn activation(act: Activation, x: &Tensor) -> Result<Tensor> {
     apply(op, kernel, &params, &[Operand::Tensor(x)], t, t, dtype, cost, None)
 }
 
-fn forward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
+pub(crate) fn forward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
     macro_rules! float {
         (|$p:ident, $x:ident, $T:ident| $e:expr) => {
             for_float_types!(act.name(), dtype, $T => kernel1!(map1, $T => $T, |$p, $x| $e))
@@ -208,7 +208,7 @@ fn grad_type(op: &'static str, g: &Tensor, x: &Tensor) -> Result<DType> {
     Ok(result_type(&[Operand::Tensor(g), Operand::Tensor(x)]))
 }
 
-fn backward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
+pub(crate) fn backward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
     macro_rules! float {
         (|$p:ident, $g:ident, $x:ident, $T:ident| $e:expr) => {
             for_float_types!(act.name(), dtype, $T => kernel2!(map2, $T, $T => $T, |$p, $g, $x| $e))
@@ -306,7 +306,10 @@ fn backward_kernel(act: Activation, dtype: DType) -> Result<(Kernel, Cost)> {
 
 /// Runs a kernel of the gradient and the forward pass's output.
 macro_rules! from_output {
-    ($(#[$meta:meta])* $name:ident, $op:literal, |$g:ident, $y:ident, $T:ident| $e:expr) => {
+    ($(#[$meta:meta])* $name:ident, $kernel:ident, $op:literal, |$g:ident, $y:ident, $T:ident| $e:expr) => {
+        pub(crate) fn $kernel(dtype: DType) -> Result<Kernel> {
+            Ok(for_float_types!($op, dtype, $T => kernel2!(map2, $T, $T => $T, |_p, $g, $y| $e)))
+        }
         $(#[$meta])*
         pub fn $name(g: &Tensor, y: &Tensor) -> Result<Tensor> {
             #[cfg(feature = "gpu")]
@@ -315,21 +318,20 @@ macro_rules! from_output {
             }
             let dtype = grad_type($op, g, y)?;
             let t = compute_type(dtype);
-            let kernel: Kernel = for_float_types!($op, t, $T => kernel2!(map2, $T, $T => $T, |_p, $g, $y| $e));
-            apply($op, kernel, &Params::default(), &[Operand::Tensor(g), Operand::Tensor(y)], t, t, dtype, Cost::Cheap, None)
+            apply($op, $kernel(t)?, &Params::default(), &[Operand::Tensor(g), Operand::Tensor(y)], t, t, dtype, Cost::Cheap, None)
         }
     };
 }
 
 from_output!(
     /// `g` where relu's output `y` is positive, else 0.
-    relu_grad, "relu", |g, y, T| if y <= 0.0 { 0.0 } else { g }
+    relu_grad, relu_grad_kernel, "relu", |g, y, T| if y <= 0.0 { 0.0 } else { g }
 );
 from_output!(
     /// From sigmoid's output `y`.
-    sigmoid_grad, "sigmoid", |g, y, T| g * (y * (1.0 - y))
+    sigmoid_grad, sigmoid_grad_kernel, "sigmoid", |g, y, T| g * (y * (1.0 - y))
 );
 from_output!(
     /// From tanh's output `y`.
-    tanh_grad, "tanh", |g, y, T| g * (1.0 - y * y)
+    tanh_grad, tanh_grad_kernel, "tanh", |g, y, T| g * (1.0 - y * y)
 );

@@ -167,7 +167,7 @@ fn has_zero(op: &'static str, t: &Tensor) -> Result<bool> {
 }
 
 /// Powers that need no logarithm.
-fn power_kernel(e: f64, dtype: DType) -> Option<Kernel> {
+pub(crate) fn power_kernel(e: f64, dtype: DType) -> Option<Kernel> {
     macro_rules! float {
         (|$a:ident: $T:ident| $e:expr) => {
             match dtype {
@@ -253,7 +253,8 @@ fn atan2f32(y: f32, x: f32) -> f32 {
     if x.is_nan() || y.is_nan() { f32::NAN } else { a }
 }
 
-fn kernel_of(op: Binary, name: &'static str, dtype: DType) -> Result<(Kernel, Cost)> {
+/// The kernel of `op` on a compute type; `Gt` and `Ge` are `Lt` and `Le` with their sides exchanged.
+pub(crate) fn kernel_of(op: Binary, name: &'static str, dtype: DType) -> Result<(Kernel, Cost)> {
     macro_rules! same {
         ($how:ident, $f:ident) => {
             for_compute_types!(name, dtype, T => kernel2!($how, T, T => T, |_p, a, b| a.$f(b)))
@@ -378,9 +379,13 @@ pub fn add_scaled(a: Operand, b: Operand, alpha: Scalar, sub: bool, out: Option<
         ..Params::default()
     };
     let t = compute_type(common);
-    let kernel: Kernel = for_compute_types!(name, t, T => kernel2!(over2, T, T => T,
-        |p, a, b| a.n_add(<T as Num>::param(p.f[0], p.i[0]).n_mul(b))));
-    apply(name, kernel, &params, &[a, b], t, t, common, Cost::Frequent, out)
+    apply(name, scaled_kernel(t)?, &params, &[a, b], t, t, common, Cost::Frequent, out)
+}
+
+/// `a + p * b`, with `p` the first parameter.
+pub(crate) fn scaled_kernel(dtype: DType) -> Result<Kernel> {
+    Ok(for_compute_types!("add", dtype, T => kernel2!(over2, T, T => T,
+        |p, a, b| a.n_add(<T as Num>::param(p.f[0], p.i[0]).n_mul(b)))))
 }
 
 /// The GPU's answer, if an operand lives there. Numbers travel as tensors without axes.

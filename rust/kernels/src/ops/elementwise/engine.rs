@@ -5,6 +5,7 @@
 //! or the memory being overwritten) are staged, a piece at a time, in small buffers that stay in
 //! the first-level cache.
 
+pub(crate) use super::lane::base as base_of;
 use super::lane::{CHUNK, Lane, SLACK, base, flat_lane, strided_lane};
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, Result};

@@ -27,7 +27,7 @@ pub(super) struct Lane {
 unsafe impl Sync for Lane {}
 
 #[inline]
-pub(super) fn base(t: &Tensor) -> *mut u8 {
+pub(crate) fn base(t: &Tensor) -> *mut u8 {
     // SAFETY: the offset is within the storage (or the tensor is empty and never read).
     unsafe { t.storage().ptr().add(t.layout().offset() * t.dtype().size()) }
 }

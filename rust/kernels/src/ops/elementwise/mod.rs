@@ -17,8 +17,11 @@ pub use promote::{default_float, result_type, set_default_float};
 pub use ternary::{addcdiv, addcmul, clamp, lerp, where_};
 pub use unary::{Unary, unary};
 
+pub(crate) use binary::{kernel_of as binary_kernel, power_kernel, scaled_kernel};
 pub(crate) use num::Num;
 pub(crate) use promote::{compute_type, float_type};
+pub(crate) use ternary::select_kernel;
+pub(crate) use unary::kernel_of as unary_kernel;
 
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;

@@ -27,27 +27,31 @@ pub fn where_(cond: &Tensor, a: Operand, b: Operand) -> Result<Tensor> {
         }
     }
     let (a, b) = (promote::ready(op, a, dtype)?, promote::ready(op, b, dtype)?);
-    // A matter of bits: one kernel a size.
-    macro_rules! select {
-        ($W:ty) => {
-            kernel3!(u8, $W, $W => $W, |_p, c, a, b| if c != 0 { a } else { b })
-        };
-    }
-    let kernel = match dtype.size() {
-        1 => select!(u8),
-        2 => select!(u16),
-        4 => select!(u32),
-        _ => select!(u64),
-    };
     engine::run(
         op,
-        kernel,
+        select_kernel(dtype),
         &Params::default(),
         &[engine::Arg::Tensor(cond), a.arg(dtype), b.arg(dtype)],
         dtype,
         Cost::Cheap,
         None,
     )
+}
+
+/// The second operand where the first, a bool, holds, else the third.
+pub(crate) fn select_kernel(dtype: DType) -> Kernel {
+    // A matter of bits: one kernel a size.
+    macro_rules! select {
+        ($W:ty) => {
+            kernel3!(u8, $W, $W => $W, |_p, c, a, b| if c != 0 { a } else { b })
+        };
+    }
+    match dtype.size() {
+        1 => select!(u8),
+        2 => select!(u16),
+        4 => select!(u32),
+        _ => select!(u64),
+    }
 }
 
 /// Limits every element to `min..=max`; NaN stays, and a NaN bound gives NaN.

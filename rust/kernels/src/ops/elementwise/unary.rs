@@ -110,7 +110,8 @@ pub fn unary(op: Unary, x: &Tensor, out: Option<&Tensor>) -> Result<Tensor> {
     apply(name, kernel, &Params::default(), &[Operand::Tensor(x)], reads, writes, result, cost, out)
 }
 
-fn kernel_of(op: Unary, dtype: DType) -> Result<(Kernel, Cost)> {
+/// The kernel of `op` on a compute type.
+pub(crate) fn kernel_of(op: Unary, dtype: DType) -> Result<(Kernel, Cost)> {
     let name = op.name();
     /// A kernel for all compute types.
     macro_rules! any {

@@ -24,6 +24,7 @@ pub use linear::addmm_bias;
 pub use micro::{Epilogue, Kernel};
 pub use pack::{Operand, PackedB, Strided};
 pub use panel::rows_by_panel;
+pub(crate) use vectors::ROWS;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};

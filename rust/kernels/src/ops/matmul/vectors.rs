@@ -11,7 +11,7 @@ use crate::parallel::{GRAIN, SendPtr, for_each};
 use std::ops::Range;
 
 /// Rows up to which dot products beat packing B.
-pub(super) const ROWS: usize = 4;
+pub(crate) const ROWS: usize = 4;
 /// Multiplications from which on several threads share the columns.
 const PARALLEL: f64 = 2e5;
 /// Positions that a task takes of long dot products that are too few to share the columns.

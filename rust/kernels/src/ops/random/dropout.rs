@@ -9,6 +9,11 @@ use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
 use crate::{for_float_types, multiversion};
 
+/// Elements whose decisions are one tile of random numbers, and the blocks that it takes: a tensor may
+/// be masked in parts that begin at multiples.
+pub(crate) const DROPOUT_TILE: usize = WORDS;
+pub(crate) const DROPOUT_BLOCKS: usize = LANES;
+
 /// Blocks of counter space that dropout takes of a generator.
 pub fn dropout_offset_blocks(numel: usize) -> u64 {
     blocks(numel, WORDS)

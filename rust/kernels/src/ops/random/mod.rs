@@ -12,6 +12,7 @@ mod philox;
 mod sample;
 
 pub use dist::{bernoulli, exponential, randint, uniform};
+pub(crate) use dropout::{DROPOUT_BLOCKS, DROPOUT_TILE};
 pub use dropout::{dropout, dropout_grad, dropout_offset_blocks};
 pub use generator::Generator;
 pub use normal::normal;

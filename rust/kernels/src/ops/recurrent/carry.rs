@@ -30,7 +30,8 @@ impl<'a, T: Num> Carry<'a, T> {
         columns: usize,
     ) -> Result<Carry<'a, T>> {
         let own = Own::slots(op, f, 1)?;
-        Ok(Carry { f, own, last: SendPtr(pointer(last)), first: SendPtr(pointer(first)), columns })
+        let own_rows = |t| SendPtr(shift(pointer::<T>(t), f.lo * columns));
+        Ok(Carry { f, own, last: own_rows(last), first: own_rows(first), columns })
     }
 
     /// The step of a turn; None for the turn after the first step.
@@ -68,8 +69,7 @@ impl<'a, T: Num> Carry<'a, T> {
         let (rows, later) = (self.rows(turn), self.later(turn));
         let block = self.own.at(task);
         if later > 0 && (rows > 0 || !self.first.get().is_null()) {
-            let width = if n * 2 > f.nr { f.nr } else { f.nr / 2 };
-            panels.product(task, later, width, dgates, (block, f.nr), add);
+            panels.product(task, later, f.width_of(n), dgates, (block, f.nr), add);
         }
         copy_rows(block, f.nr, shift(self.first.get(), first), r, rows.min(later)..later, n);
         for b in later.min(rows)..rows {

@@ -132,6 +132,8 @@ impl Checked {
                 ),
             ));
         }
+        // First of all: what has a row for each step in memory has no absurd number of them.
+        let x = &copy::contiguous(op, x)?;
         let sizes = match s.batch_sizes {
             None => {
                 if x.shape()[0] == 0 || x.shape()[1] == 0 {
@@ -230,12 +232,12 @@ impl Checked {
             }
         }
         // What workspaces are made of stays far from overflowing.
-        checked_numel(op, &[x.shape()[..axes - 1].iter().product::<usize>(), 8 * shapes.gates, h + 64])?;
+        checked_numel(op, &[x.numel(), 8 * shapes.gates, h + 64])?;
         let row_major = |t: &Tensor| copy::contiguous(op, t);
         Ok(Checked {
             op,
             kind,
-            x: row_major(x)?,
+            x: x.clone(),
             state: s.state.iter().map(row_major).collect::<Result<_>>()?,
             weights: s
                 .weights

@@ -252,11 +252,11 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         weights[0] = Some(dw);
     }
     if b.need_weight(1) {
-        weights[1] = Some(sums_of(op, &f, &gain_sums, 4, 0..4)?);
+        weights[1] = Some(sums_of(op, &f, &gain_sums, 1, 4, 0..4)?);
     }
     for i in 0..2 {
         if b.need_weight(2 + i) {
-            weights[2 + i] = Some(sums_of(op, &f, &exit_sums, 2, i..i + 1)?);
+            weights[2 + i] = Some(sums_of(op, &f, &exit_sums, 1, 2, i..i + 1)?);
         }
     }
     Ok(Gradients { x: b.need_x().then_some(dx), state: vec![dh0, dc0], weights })

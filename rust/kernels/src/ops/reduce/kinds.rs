@@ -104,7 +104,7 @@ macro_rules! float_number {
             /// A NaN makes the sum NaN, so that no element needs a test of its own.
             #[inline(always)]
             fn extreme<const LARGEST: bool>(block: &[$t]) -> Option<$t> {
-                const LANES: usize = 64;
+                const LANES: usize = 32;
                 let (chunks, rest) = block.as_chunks::<LANES>();
                 if chunks.is_empty() {
                     return None;

@@ -1,0 +1,137 @@
+"""``lt.scan`` beside the same cell in a Python loop, here and in PyTorch: training steps of own cells.
+
+python benches/scan.py [--threads 2] [--steps 50] [--batch 32] [--hidden 128] [--rounds 9]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lectorium as lt
+
+
+def rnn(m: Any, w: Any) -> Callable[..., Any]:
+    """h' = tanh(W x + U h + b)."""
+
+    def cell(x: Any, h: Any) -> Any:
+        h = m.tanh(x @ w["wx"] + h @ w["wh"] + w["b"])
+        return h, h
+
+    return cell
+
+
+def gru(m: Any, w: Any) -> Callable[..., Any]:
+    """Cho et al. 2014, with the reset gate after the product, as PyTorch's."""
+
+    def cell(x: Any, h: Any) -> Any:
+        xr, xz, xn = (x @ w["wx"] + w["b"]).chunk(3, 1)
+        hr, hz, hn = (h @ w["wh"] + w["c"]).chunk(3, 1)
+        r, z = m.sigmoid(xr + hr), m.sigmoid(xz + hz)
+        n = m.tanh(xn + r * hn)
+        h = (1 - z) * n + z * h
+        return h, h
+
+    return cell
+
+
+def lstm(m: Any, w: Any) -> Callable[..., Any]:
+    """Hochreiter and Schmidhuber 1997, with a forget gate."""
+
+    def cell(x: Any, state: Any) -> Any:
+        h, c = state
+        i, f, g, o = (x @ w["wx"] + h @ w["wh"] + w["b"]).chunk(4, 1)
+        c = m.sigmoid(f) * c + m.sigmoid(i) * m.tanh(g)
+        h = m.sigmoid(o) * m.tanh(c)
+        return h, (h, c)
+
+    return cell
+
+
+CELLS = {"rnn": (rnn, 1), "gru": (gru, 3), "lstm": (lstm, 4)}
+
+
+def arrays(gates: int, steps: int, batch: int, hidden: int) -> dict[str, Any]:
+    """Weights and inputs, the same for both libraries."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int, scale: float = 1.0) -> Any:
+        return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+    return {
+        "x": draw(steps, batch, hidden),
+        "wx": draw(hidden, gates * hidden, scale=hidden**-0.5),
+        "wh": draw(hidden, gates * hidden, scale=hidden**-0.5),
+        "b": draw(gates * hidden, scale=0.1),
+        "c": draw(gates * hidden, scale=0.1),
+    }
+
+
+def loop(m: Any, cell: Any, x: Any, state: Any) -> Any:
+    """The cell called step by step."""
+    outputs: list[Any] = []
+    for t in range(x.shape[0]):
+        y, state = cell(x[t], state)
+        outputs.append(y)
+    return m.stack(outputs), state
+
+
+def step(run: Any, w: Any, cell: Any, state: Any) -> None:
+    """Gradients of all weights."""
+    for k in ("wx", "wh", "b", "c"):
+        w[k].grad = None
+    outputs, _ = run(cell, w["x"], state)
+    (outputs * outputs).mean().backward()
+
+
+def main() -> None:
+    """Prints milliseconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--no-torch", action="store_true")
+    args = parser.parse_args()
+    lt.set_num_threads(args.threads)
+    libraries: list[Any] = [lt]
+    if not args.no_torch:
+        import torch
+
+        torch.set_num_threads(args.threads)
+        libraries.append(torch)
+    for name, (make, gates) in CELLS.items():
+        data = arrays(gates, args.steps, args.batch, args.hidden)
+        ways: dict[str, Callable[[], None]] = {}
+        for m in libraries:
+            w = {k: m.tensor(v) for k, v in data.items()}
+            for k in ("wx", "wh", "b", "c"):
+                w[k].requires_grad = True
+            zero = m.zeros(args.batch, args.hidden)
+            state = (zero, zero) if name == "lstm" else zero
+            cell = make(m, w)
+
+            if m is lt:
+                ways["scan"] = functools.partial(step, lt.scan, w, cell, state)
+            ways[f"{m.__name__} loop"] = functools.partial(step, functools.partial(loop, m), w, cell, state)
+        times: dict[str, list[float]] = {k: [] for k in ways}
+        for number in range(args.rounds + 2):
+            for k, way in ways.items():
+                start = time.perf_counter()
+                way()
+                if number >= 2:
+                    times[k].append(time.perf_counter() - start)
+        quarter = {k: sorted(v)[len(v) // 4] * 1e3 for k, v in times.items()}
+        shown = "  ".join(f"{k} {v:.2f} ms" for k, v in quarter.items())
+        ratios = "  ".join(f"{quarter[k] / quarter['scan']:.2f}x {k}" for k in quarter if k != "scan")
+        print(f"{name:5} {shown}   scan is {ratios}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""A function of (inputs, states) run over a sequence as one operation: recorded, kept, differentiated."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from .. import _core
+from .._core import Op, Program, Run, Tensor, is_grad_enabled, note, set_grad_enabled
+from ..random import Generator, default_generator
+from .composite import composite_gradients
+from .lowering import Unsupported, flow, program
+from .recording import Entry, Recorder, fill
+
+Flat = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
+
+_TWO_TO_64 = 1 << 64
+
+
+class Unrecorded(Exception):
+    """Raised by a function that cannot be recorded; the text says why."""
+
+
+class _Step:
+    """The function, recorded on one step."""
+
+    def __init__(self, cell: Flat, xs: list[Tensor], states: list[Tensor]) -> None:
+        self.recorder = Recorder((*xs, *states))
+        self.given = (*xs, *states)
+        self.outputs: list[Tensor] = []
+        self.new: list[Tensor] = []
+        self.results: list[int] = []
+
+        def watched() -> None:
+            self.outputs, self.new = cell(xs, states)
+            both = (*self.outputs, *self.new)
+            self.results = [self.recorder.number(t, "its result") for t in both]
+
+        try:
+            self.recorder.run(watched)
+        except Unrecorded as e:
+            self.why: str | None = str(e)
+            return
+        self.why = self.recorder.trouble or self._changes(states)
+
+    def _changes(self, states: list[Tensor]) -> str | None:
+        for t, s in zip(self.new, states, strict=True):
+            if t.shape != s.shape:
+                return f"its state changes from shape {list(s.shape)} to {list(t.shape)}"
+            if t.dtype is not s.dtype:
+                return f"its state changes from {s.dtype!r} to {t.dtype!r}"
+        for t in (*self.outputs, *self.new, *self.recorder.tensors):
+            node = t._node
+            if node is not None and (node.hooks or node.retained):
+                return "it hangs hooks on its tensors"
+        return None
+
+    def key(self) -> Any:
+        """All that a program depends on."""
+        r = self.recorder
+        found = [r.tensors[n] for n in r.captured]
+        tensors = tuple([(t.shape, t.dtype, t.requires_grad) for t in (*self.given, *found)])
+        flags = tuple([t.requires_grad for t in (*self.outputs, *self.new)])
+        return tensors, tuple(r.marks), tuple(r.captured), tuple(self.results), flags, r.draws
+
+
+class _Made:
+    """A program, and which results carry gradients: those come first in the operation."""
+
+    def __init__(self, made: Program, carries: list[bool]) -> None:
+        self.program = made
+        self.order = [i for i, c in enumerate(carries) if c] + [i for i, c in enumerate(carries) if not c]
+        self.carrying = sum(carries)
+
+
+class _Call:
+    """A call of a program: what its derivatives need beside tensors."""
+
+    def __init__(self, made: _Made, step: _Step, steps: int, dice: list[int], kept: Run | None) -> None:
+        self.made = made
+        self.step = step
+        self.steps = steps
+        self.dice = dice
+        self.kept = kept
+
+
+# Programs by what was recorded, or a reason where there can be none; the youngest last.
+_programs: OrderedDict[Any, _Made | str] = OrderedDict()
+_KEPT = 64
+
+
+def run(
+    cell: Flat, code: Any, xs: list[Tensor], states: list[Tensor], steps: int
+) -> tuple[list[Tensor], list[Tensor]] | str:
+    """Outputs for all steps and last states of ``cell``; or why it cannot be recorded.
+
+    ``code`` stands for the function: another one is held against its own steps, even if it looks the same
+    on the first.
+    """
+    dice = default_generator._state()
+    try:
+        step = _Step(cell, *_start(xs, 0, states))
+        made = step.why or _made(cell, code, step, xs, states, dice)
+    finally:
+        default_generator._set_state(dice)
+    if isinstance(made, str):
+        return made
+    results = _run(made, step, xs, states, steps, dice)
+    default_generator._set_state(_later(dice, steps * step.recorder.draws))
+    return results[: len(step.outputs)], results[len(step.outputs) :]
+
+
+def _later(dice: list[int], blocks: int) -> list[int]:
+    return [dice[0], (dice[1] + blocks) % _TWO_TO_64]
+
+
+def _start(xs: Sequence[Tensor], t: int, states: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The inputs of a step and states before it, as leaves with memory of their own."""
+    parts: list[Tensor] = []
+    for x in xs:
+        part = _core.clone(_at(x, t))
+        part.requires_grad = x.requires_grad
+        parts.append(part)
+    held: list[Tensor] = []
+    for s in states:
+        part = _core.clone(s.detach())
+        # Later states may carry gradients where the first one does not.
+        part.requires_grad = is_grad_enabled() and s.dtype.is_floating_point
+        held.append(part)
+    return parts, held
+
+
+def _at(x: Tensor, t: int) -> Tensor:
+    return _core.reshape(_core.narrow(x, 0, t, 1), list(x.shape[1:])).detach()
+
+
+def _made(
+    cell: Flat, code: Any, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]
+) -> _Made | str:
+    """The program of a recorded step, new or kept."""
+    key = step.key(), tuple([s.requires_grad for s in states]), is_grad_enabled(), code
+    try:
+        have = _programs.get(key)
+    except TypeError:
+        return "an operation has an argument that cannot be recorded"
+    if have is None:
+        have = _make(cell, step, xs, states, dice)
+        _programs[key] = have
+        if len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    else:
+        _programs.move_to_end(key)
+    return have
+
+
+def _wants(step: _Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bool]:
+    """Which of the recorded tensors carry gradients."""
+    r = step.recorder
+    on = is_grad_enabled()
+    wants = {n: on and x.requires_grad for n, x in enumerate(xs)}
+    wants |= {n: on and r.tensors[n].requires_grad for n in r.captured}
+    numbers = range(len(xs), len(xs) + len(states))
+    ends = list(zip(step.results[len(step.outputs) :], step.new, strict=True))
+    asks = [on and s.requires_grad for s in states]
+    while True:
+        now = wants | dict(zip(numbers, asks, strict=True))
+        flow(r, now)
+        # A state wants gradients from the step on whose result does.
+        grown = [a or (now.get(n, False) and t.requires_grad) for a, (n, t) in zip(asks, ends, strict=True)]
+        if grown == asks:
+            return now
+        asks = grown
+
+
+def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]) -> _Made | str:
+    wants = _wants(step, xs, states)
+    numbers = range(len(xs), len(xs) + len(states))
+    try:
+        made = program(step.recorder, range(len(xs)), numbers, step.outputs, step.new, wants)
+    except Unsupported as e:
+        return f"there is no instruction for {e}"
+    except RuntimeError as e:
+        return f"there is no instruction for {str(e).removeprefix('scan: ')}"
+    results = zip(step.results, (*step.outputs, *step.new), strict=True)
+    carries = [wants.get(n, False) and t.requires_grad for n, t in results]
+    return _differs(cell, step, made, xs, dice) or _Made(made, carries)
+
+
+def _differs(cell: Flat, step: _Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
+    """Holds the program against two plain steps."""
+    default_generator._set_state(_later(dice, step.recorder.draws))
+    second = _Step(cell, *_start(xs, 1, step.new))
+    if second.why is not None:
+        return second.why
+    mine, others = step.recorder.elsewhere, second.recorder.elsewhere
+    changed = len(mine) != len(others) or any(a is not b for a, b in zip(mine, others, strict=True))
+    if changed or second.key() != step.key():
+        return "it does something else at its second step than at its first"
+    captured = [step.recorder.tensors[n].detach() for n in step.recorder.captured]
+    both = [_core.narrow(x, 0, 0, 2) for x in xs]
+    first = [t.detach() for t in step.given[len(xs) :]]
+    outs, ends, _ = made.forward(both, first, captured, 2, (dice[0], dice[1]), False)
+    pairs = list(zip(ends, second.new, strict=True))
+    for out, a, b in zip(outs, step.outputs, second.outputs, strict=True):
+        pairs += [(_at(out, 0), a), (_at(out, 1), b)]
+    if not all(_close(a, b.detach()) for a, b in pairs):
+        return "the recording does not compute what the cell does"
+    return None
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    same = _core.eq(a, b)
+    if a.dtype.is_floating_point:
+        near = _core.le(_core.abs(_core.sub(a, b)), _core.add(_core.mul(_core.abs(b), 1e-3), 1e-5))
+        nans = _core.logical_and(_core.isnan(a), _core.isnan(b))
+        same = _core.logical_or(_core.logical_or(near, same), nans)
+    return bool(_core.all(same).item())
+
+
+def _run(
+    made: _Made, step: _Step, xs: list[Tensor], states: list[Tensor], steps: int, dice: list[int]
+) -> list[Tensor]:
+    """The operation: outputs, then last states."""
+    captured = [step.recorder.tensors[n] for n in step.recorder.captured]
+    args = (*xs, *states, *captured)
+    keep = made.carrying > 0 and _core.needs_grad(args)
+    outs, ends, kept = made.program.forward(xs, states, captured, steps, (dice[0], dice[1]), keep)
+    results = [*outs, *ends]
+    if keep:
+        op = Op("scan", made.carrying)
+        op.vjp = _vjp
+        ordered = [results[i] for i in made.order]
+        call = _Call(made, step, steps, dice, kept)
+        note(op, args, tuple(ordered) if len(ordered) > 1 else ordered[0], (call, *args))
+    return results
+
+
+def _vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
+    call: _Call = saved[0]
+    args: list[Tensor] = list(saved[1:])
+    flowing = cast("Sequence[Tensor | None]", g if isinstance(g, tuple) else (g,))
+    results: list[Tensor | None] = [None] * len(call.made.order)
+    for i, flow_in in zip(call.made.order, flowing, strict=False):
+        results[i] = flow_in
+    if k is not _core:
+        return composite_gradients(lambda *own: _again(call, own), args, results, need)
+    count = len(call.step.outputs)
+    kept = cast(Run, call.kept)
+    dx, ds, dc = call.made.program.backward(kept, results[:count], results[count:])
+    return tuple([f if wanted else None for f, wanted in zip((*dx, *ds, *dc), need, strict=True)])
+
+
+def _again(call: _Call, own: Sequence[Tensor]) -> list[Tensor]:
+    """The steps as recorded operations on the tape: the composite of the program."""
+    from ..functions.join import select, stack
+
+    step = call.step
+    r = step.recorder
+    n, m = len(own) - len(r.captured) - len(step.new), len(step.new)
+    xs, state, captured = own[:n], list(own[n : n + m]), own[n + m :]
+    outputs: list[list[Tensor]] = []
+    on = set_grad_enabled(True)
+    try:
+        for t in range(call.steps):
+            values: dict[int, Tensor] = dict(zip(r.captured, captured, strict=True))
+            values |= dict(enumerate([*[select(x, 0, t) for x in xs], *state]))
+            for entry in r.entries:
+                set_grad_enabled(any(entry.need))
+                out = _once_more(entry, fill(entry.args, values.__getitem__), t, call)
+                made = (out,) if isinstance(out, Tensor) else out
+                values |= {i: v for i, v in zip(entry.outs, made, strict=True) if i is not None}
+            set_grad_enabled(True)
+            ended = [values[i] for i in step.results]
+            outputs.append(ended[: len(step.outputs)])
+            state = ended[len(step.outputs) :]
+        return [*[stack(list(parts)) for parts in zip(*outputs, strict=True)], *state]
+    finally:
+        set_grad_enabled(on)
+
+
+def _once_more(entry: Entry, args: tuple[Any, ...], t: int, call: _Call) -> Any:
+    """A recorded call at step ``t``, drawing the numbers that the program drew."""
+    if entry.offset is not None:
+        at = _later(call.dice, t * call.step.recorder.draws + entry.offset)
+        if entry.op.name == "dropout":
+            args = (*args[:2], *at)
+        else:
+            other = Generator()
+            other._set_state(at)
+            args = (other, *args[1:])
+    forward: Any = entry.op.forward
+    out, saved = forward(_core, *args)
+    note(entry.op, args, out, saved)
+    return out

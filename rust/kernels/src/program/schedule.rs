@@ -1,0 +1,365 @@
+//! What of a recorded step runs before, in and after the loop over the steps.
+
+use super::batch::{Batched, batched};
+use super::fuse::Node;
+use super::instr::{Arg, Fold, Instr, Kern};
+use super::parse::Meta;
+use super::rows::{self, Parts};
+use smallvec::SmallVec;
+use std::collections::{HashMap, HashSet};
+
+/// When a value is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// One for all steps.
+    Constant,
+    /// All steps' at once.
+    Sequence,
+    /// Step by step.
+    Step,
+}
+
+/// A value at the start of a step, and the one that takes its place in the next step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carry {
+    pub from: usize,
+    pub to: usize,
+}
+
+/// How the steps' contributions to a gradient are added up.
+#[derive(Clone, Debug)]
+pub(super) enum Total {
+    /// The same each step.
+    Times(usize),
+    /// Over the axis of steps.
+    Over(usize),
+    /// By this kernel, from sequences.
+    Whole(Kern, SmallVec<[Arg; 4]>),
+    /// In the loop.
+    Step(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Early {
+    Once(Instr),
+    All(Box<Batched>),
+}
+
+pub(super) struct Plan {
+    pub early: Vec<Early>,
+    pub body: Parts,
+    pub late: Vec<Batched>,
+    pub totals: Vec<Total>,
+    pub carries: Vec<Carry>,
+    /// Values of the loop that are kept for all steps.
+    pub stacked: Vec<usize>,
+    /// Where the loop finds a value.
+    pub home: Vec<Option<Source>>,
+    /// Values that are there for all steps when everything has run.
+    known: HashSet<usize>,
+    wanted: Vec<usize>,
+}
+
+impl Plan {
+    pub fn census(&self) -> [usize; 3] {
+        [self.early.len(), self.body.variants[0].nodes.len(), self.late.len() + self.totals.len()]
+    }
+
+    /// The values that it reads as they are before it runs: of all steps, or one for all.
+    pub fn whole_reads(&self) -> Vec<usize> {
+        let mut reads: HashSet<usize> = HashSet::new();
+        let mut makes: HashSet<usize> = self.stacked.iter().copied().collect();
+        for step in &self.early {
+            let (args, outs) = match step {
+                Early::Once(i) => (&i.args, &i.outs),
+                Early::All(b) => (&b.args, &b.outs),
+            };
+            reads.extend(args.iter().filter_map(slot));
+            makes.extend(outs.iter().flatten());
+        }
+        for b in &self.late {
+            reads.extend(b.args.iter().filter_map(slot));
+            makes.extend(b.outs.iter().flatten());
+        }
+        for node in &self.body.variants[0].nodes {
+            match node {
+                Node::Whole(i) | Node::Product(i) => reads.extend(i.reads()),
+                Node::Group(g) => reads.extend(&g.loads),
+            }
+        }
+        for total in &self.totals {
+            match total {
+                Total::Times(s) | Total::Over(s) | Total::Step(s) => {
+                    reads.insert(*s);
+                }
+                Total::Whole(_, args) => reads.extend(args.iter().filter_map(slot)),
+            }
+        }
+        reads.extend(self.carries.iter().map(|c| c.to));
+        reads.extend(self.wanted.iter().copied());
+        let mut list: Vec<usize> =
+            reads.into_iter().filter(|s| self.home[*s] != Some(Source::Step) && !makes.contains(s)).collect();
+        list.sort_unstable();
+        list
+    }
+
+    /// How a value is there at the end: for all steps, or one for all.
+    pub fn source_kept(&self, slot: usize) -> Source {
+        if self.known.contains(&slot) || self.home[slot] != Some(Source::Constant) {
+            Source::Sequence
+        } else {
+            Source::Constant
+        }
+    }
+}
+
+/// Which instruction makes a value.
+pub(super) fn made_by(instrs: &[Instr]) -> HashMap<usize, usize> {
+    instrs.iter().enumerate().flat_map(|(i, instr)| instr.makes().map(move |s| (s, i))).collect()
+}
+
+struct Scheduler<'a> {
+    metas: &'a [Meta],
+    instrs: &'a [Instr],
+    maker: HashMap<usize, usize>,
+    home: Vec<Option<Source>>,
+    late: Vec<Batched>,
+    known: HashSet<usize>,
+    stacked: Vec<usize>,
+}
+
+impl Scheduler<'_> {
+    /// Sees to it that a value is there for all steps after the loop.
+    fn need(&mut self, slot: usize) {
+        if self.home[slot] != Some(Source::Step) || !self.known.insert(slot) {
+            return;
+        }
+        // A view is made again of what it views instead of being copied each step, unless that is
+        // much more than itself.
+        let size = |s: usize| self.metas[s].shape.iter().product::<usize>();
+        if let Some(&i) = self.maker.get(&slot)
+            && self.instrs[i].kern.is_view()
+            && self.instrs[i].reads().all(|s| size(s) < 2 * size(slot).max(1) || self.known.contains(&s))
+            && let Some(again) = self.all_at_once(i)
+        {
+            let instrs = self.instrs;
+            instrs[i].reads().for_each(|s| self.need(s));
+            self.late.push(again);
+            return;
+        }
+        self.stacked.push(slot);
+    }
+
+    fn all_at_once(&self, i: usize) -> Option<Batched> {
+        batched(&self.instrs[i], self.metas, &|s| self.home[s] != Some(Source::Constant))
+    }
+}
+
+/// Schedules `instrs`, of which the first `inside` stay in the loop. `wanted` are needed for all steps;
+/// `totals` are to be added up.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn plan(
+    metas: &[Meta],
+    sources: &[Option<Source>],
+    mut instrs: Vec<Instr>,
+    inside: usize,
+    carries: &[Carry],
+    wanted: &[usize],
+    totals: &[usize],
+) -> Plan {
+    let mut uses = vec![0usize; metas.len()];
+    let mut users: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (i, instr) in instrs.iter().enumerate() {
+        for s in instr.reads() {
+            uses[s] += 1;
+            users.entry(s).or_default().push(i);
+        }
+    }
+    carries
+        .iter()
+        .map(|c| c.to)
+        .chain(wanted.iter().copied())
+        .chain(totals.iter().copied())
+        .for_each(|s| uses[s] += 1);
+    instrs.iter_mut().for_each(|i| as_sum(i, metas));
+    let instrs = instrs;
+    let maker = made_by(&instrs);
+    // Contributions that are added up from their operands.
+    let reserved: HashMap<usize, usize> = totals
+        .iter()
+        .filter(|&&s| uses[s] == 1)
+        .filter_map(|&s| maker.get(&s).map(|&i| (i, s)))
+        .filter(|&(i, _)| adds_up(&instrs[i], metas))
+        .collect();
+
+    let mut home = sources.to_vec();
+    home.resize(metas.len(), None);
+    let mut early = Vec::new();
+    let mut early_ids: Vec<usize> = Vec::new();
+    let mut body: Vec<usize> = Vec::new();
+    for (i, instr) in instrs.iter().enumerate() {
+        if reserved.contains_key(&i) {
+            continue;
+        }
+        let is = |source| instr.reads().any(|s| home[s] == Some(source));
+        let all = if is(Source::Step) || instr.kern.is_random() || i < inside {
+            None
+        } else if is(Source::Sequence) {
+            batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(|b| Early::All(Box::new(b)))
+        } else {
+            Some(Early::Once(instr.clone()))
+        };
+        let source = match &all {
+            None => Source::Step,
+            Some(Early::All(_)) => Source::Sequence,
+            Some(Early::Once(_)) => Source::Constant,
+        };
+        match all {
+            Some(all) => {
+                early.push(all);
+                early_ids.push(i);
+            }
+            None => body.push(i),
+        }
+        instr.makes().for_each(|s| home[s] = Some(source));
+    }
+
+    let mut sch = Scheduler {
+        metas,
+        instrs: &instrs,
+        maker,
+        home,
+        late: Vec::new(),
+        known: HashSet::new(),
+        stacked: Vec::new(),
+    };
+    // What the loop does not wait for.
+    let next: HashSet<usize> = carries.iter().map(|c| c.to).collect();
+    let mut can_wait: HashSet<usize> = reserved.keys().copied().collect();
+    for &i in body.iter().rev() {
+        let instr = &instrs[i];
+        let waits = |s: usize| {
+            !next.contains(&s) && users.get(&s).is_none_or(|u| u.iter().all(|u| can_wait.contains(u)))
+        };
+        if !instr.kern.is_random() && instr.makes().all(waits) && sch.all_at_once(i).is_some() {
+            can_wait.insert(i);
+        }
+    }
+    let mut moved: HashSet<usize> = HashSet::new();
+    for &i in &body {
+        let instr = &instrs[i];
+        let follows = instr.reads().any(|s| sch.maker.get(&s).is_some_and(|m| moved.contains(m)));
+        if !can_wait.contains(&i) || !(instr.kern.is_product() || follows) {
+            continue;
+        }
+        if let Some(all) = sch.all_at_once(i) {
+            instr.reads().for_each(|s| sch.need(s));
+            sch.late.push(all);
+            sch.known.extend(instr.makes());
+            moved.insert(i);
+        }
+    }
+    body.retain(|i| !moved.contains(i));
+    wanted.iter().for_each(|&s| sch.need(s));
+    let sums: Vec<Total> = totals
+        .iter()
+        .map(|&s| {
+            let maker = sch.maker.get(&s).copied();
+            if let Some(i) = maker.filter(|i| reserved.contains_key(i)) {
+                instrs[i].reads().for_each(|s| sch.need(s));
+                return Total::Whole(instrs[i].kern.clone(), instrs[i].args.clone());
+            }
+            match sch.home[s] {
+                Some(Source::Constant) | None => Total::Times(s),
+                Some(Source::Sequence) => Total::Over(s),
+                Some(Source::Step) if sch.known.contains(&s) => Total::Over(s),
+                Some(Source::Step) => Total::Step(s),
+            }
+        })
+        .collect();
+
+    let Scheduler { home, late, known, stacked, .. } = sch;
+    // What nobody asks for is not computed.
+    let mut live: HashSet<usize> = stacked.iter().copied().chain(next.iter().copied()).collect();
+    live.extend(sums.iter().filter_map(|t| match t {
+        Total::Step(s) => Some(*s),
+        _ => None,
+    }));
+    let alive = |live: &mut HashSet<usize>, instr: &Instr| {
+        let yes = instr.makes().any(|s| live.contains(&s));
+        if yes {
+            live.extend(instr.reads());
+        }
+        yes
+    };
+    let mut kept: Vec<usize> = body.iter().rev().copied().filter(|&i| alive(&mut live, &instrs[i])).collect();
+    kept.reverse();
+    live.extend(late.iter().flat_map(|b| &b.args).filter_map(slot));
+    live.extend(wanted.iter().copied());
+    for sum in &sums {
+        match sum {
+            Total::Times(s) | Total::Over(s) | Total::Step(s) => {
+                live.insert(*s);
+            }
+            Total::Whole(_, args) => live.extend(args.iter().filter_map(slot)),
+        }
+    }
+    let mut firsts: Vec<Early> = Vec::new();
+    for (step, &i) in early.into_iter().zip(&early_ids).rev() {
+        if alive(&mut live, &instrs[i]) {
+            firsts.push(step);
+        }
+    }
+    firsts.reverse();
+    let keep: HashSet<usize> = next
+        .iter()
+        .copied()
+        .chain(stacked.iter().copied())
+        .chain(sums.iter().filter_map(|t| match t {
+            Total::Step(s) => Some(*s),
+            _ => None,
+        }))
+        .collect();
+    let steps: Vec<Instr> = kept.iter().map(|&i| instrs[i].clone()).collect();
+    let body = rows::parts(steps, metas, &home, &keep, carries, &stacked, &sums);
+    Plan {
+        early: firsts,
+        body,
+        late,
+        totals: sums,
+        carries: carries.to_vec(),
+        stacked,
+        home,
+        known,
+        wanted: wanted.to_vec(),
+    }
+}
+
+fn slot(arg: &Arg) -> Option<usize> {
+    match arg {
+        Arg::Slot(s) => Some(*s),
+        _ => None,
+    }
+}
+
+/// A sum to a shape that only lacks leading axes is a sum over those.
+fn as_sum(instr: &mut Instr, metas: &[Meta]) {
+    if let (Kern::SumTo(shape, dtype), [Arg::Slot(s)]) = (&instr.kern, &instr.args[..]) {
+        let from = &metas[*s];
+        let lead = from.shape.len() - shape.len();
+        if lead > 0 && from.shape[lead..] == shape[..] && from.dtype == *dtype {
+            let axes = (0..lead as isize).collect();
+            instr.kern = Kern::Fold { fold: Fold::Sum, axes, keepdim: false, dtype: None };
+        }
+    }
+}
+
+/// Whether the sum of an instruction's results over the steps is one operation on its operands.
+fn adds_up(instr: &Instr, metas: &[Meta]) -> bool {
+    let rank = |i: usize| slot(&instr.args[i]).map(|s| metas[s].shape.len());
+    match &instr.kern {
+        Kern::Matmul => rank(0) == Some(2) && rank(1) == Some(2),
+        Kern::Fold { fold: Fold::Sum, axes, keepdim: false, .. } => !axes.is_empty(),
+        _ => false,
+    }
+}

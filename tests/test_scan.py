@@ -512,6 +512,13 @@ def test_wrong_inputs(inputs, kwargs, text):
         lt.scan(lambda x, h: (h, h), inputs, lt.zeros(2), **kwargs)
 
 
+def test_a_cell_must_be_a_function():
+    with pytest.raises(TypeError, match=r"scan: cell must be a function of \(x, state\), got int"):
+        lt.scan(3, lt.ones(3, 2), lt.zeros(2))
+    with pytest.raises(TypeError, match="scan: length must be an int, got 2.5"):
+        lt.scan(lambda x, h: (h, h), None, lt.zeros(2), length=2.5)
+
+
 def test_a_cell_must_return_a_pair():
     with pytest.raises(TypeError, match=r"must return \(output, state\), got Tensor"):
         lt.scan(lambda x, h: h, lt.ones(3, 2), lt.zeros(2))

@@ -195,5 +195,13 @@ def test_scores_that_do_not_fit_are_refused() -> None:
         lt.nn.MultiplicativeAttention(4, 6, "dot")
     with pytest.raises(ValueError, match="score must be 'dot', 'general' or 'concat', got 'cosine'"):
         lt.nn.MultiplicativeAttention(4, 6, "cosine")
-    with pytest.raises(ValueError, match="dropout must be 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="dropout must be a probability from 0 to 1, got 2"):
         lt.nn.ScaledDotProductAttention(2)
+
+
+def test_no_tensors_are_refused() -> None:
+    attention, x = lt.nn.ScaledDotProductAttention(), lt.zeros(2, 3, 4)
+    with pytest.raises(TypeError, match="ScaledDotProductAttention: query must be a Tensor, got int"):
+        attention(3, x)
+    with pytest.raises(TypeError, match="ScaledDotProductAttention: mask must be a Tensor, got list"):
+        attention(x, x, mask=[True])

@@ -123,6 +123,8 @@ def test_errors_say_what_came() -> None:
         both(lt.nn.utils.rnn.pack_padded_sequence(x, [6, 5, 4]))
     with pytest.raises(TypeError, match="expected two modules, got int"):
         lt.nn.Bidirectional(lt.nn.GRU(I, H), 3)
+    with pytest.raises(TypeError, match="expected two modules, got function"):
+        lt.nn.Bidirectional(lambda x: x)
     uneven = lt.nn.Bidirectional(lt.nn.GRUCell(I, H), lt.nn.GRUCell(I, H + 1), "sum")
     with pytest.raises(
         ValueError, match=r"merge='sum' needs outputs of one shape, got \[6, 3, 5\] and \[6, 3, 6\]"

@@ -180,6 +180,22 @@ def test_errors_say_what_came(changed: Any, error: type[Exception], words: str) 
         lt.nn.CRF(3)(**given)
 
 
+def test_nan_is_refused_where_a_sequence_has_it() -> None:
+    emissions = np.zeros((4, 2, 3), np.float32)
+    emissions[2, 1, 0] = np.nan
+    crf, mask = lt.nn.CRF(3), lt.tensor([[True, True]] * 2 + [[True, False]] * 2)
+    assert [len(tags) for tags in crf.decode(lt.from_numpy(emissions), mask)] == [4, 2]
+    with pytest.raises(ValueError, match="CRF.decode: the emissions of sequence 1 have NaN at time 2"):
+        crf.decode(lt.from_numpy(emissions))
+
+
+def test_no_tensors_are_refused() -> None:
+    with pytest.raises(TypeError, match="CRF: emissions must be a Tensor, got list"):
+        lt.nn.CRF(3)([[1.0]], lt.zeros(1, 1).long())
+    with pytest.raises(TypeError, match="CRF: tags must be a Tensor, got list"):
+        lt.nn.CRF(3)(lt.zeros(1, 1, 3), [[0]])
+
+
 def test_a_number_of_tags_is_needed() -> None:
     with pytest.raises(ValueError, match="CRF: num_tags must be 1 or more, got 0"):
         lt.nn.CRF(0)

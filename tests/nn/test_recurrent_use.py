@@ -271,6 +271,16 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: L2(rnn.PackedSequence(lt.zeros(3, 3), lt.tensor([2, 2]))), lt.ShapeError, "its 3 rows, got"),
     (lambda: L2(rnn.PackedSequence(lt.zeros(0, 3), lt.zeros(0).long())), lt.ShapeError, r"got \[\]"),
+    (
+        lambda: L2(rnn.PackedSequence(lt.zeros(3, 3), lt.tensor([2.0, 1.0]))),
+        lt.ShapeError,
+        r"got \[2.0, 1.0\]",
+    ),
+    (
+        lambda: L2(rnn.PackedSequence(lt.zeros(3, 3), lt.tensor([2, 1]), lt.tensor([0]))),
+        lt.ShapeError,
+        "LSTM: a PackedSequence of 2 sequences has 1 sorted_indices; make one with",
+    ),
     # Constructors.
     (
         lambda: nn.LSTM(3, [4, 5], num_layers=2),
@@ -320,3 +330,4 @@ def test_an_empty_batch_gives_empty_outputs() -> None:
     assert (out.shape, h.shape, c.shape) == ((5, 0, 4), (2, 0, 4), (2, 0, 4))
     assert L2(lt.zeros(5, 0, 3), lengths=[])[0].shape == (5, 0, 4)
     assert C(lt.zeros(0, 3))[0].shape == (0, 4)
+    assert nn.GRUCell(3, 4)(lt.zeros(0, 3)).shape == (0, 4)

@@ -174,6 +174,8 @@ def test_trees_that_are_none_are_refused(trees: Any, words: str) -> None:
 
 def test_inputs_that_do_not_fit_are_refused() -> None:
     lstm = lt.nn.TreeLSTM(3, 4)
+    with pytest.raises(TypeError, match="TreeLSTM: x must be a Tensor, got list"):
+        lt.nn.TreeLSTM(3, 2)([[0.0]], [0])
     with pytest.raises(ValueError, match="TreeLSTM: x has 2 rows, but the trees need 3"):
         lstm(lt.zeros(2, 3), [((0, 1), 2)])
     with pytest.raises(ValueError, match=r"TreeLSTM: x has shape \[3, 2\], expected \[rows, 3\]"):

@@ -171,6 +171,17 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: ours.pad_sequence([3]), lt.ShapeError, r"tensors of shape \[length\], got int for sequence 0"),
     (lambda: ours.pad_sequence([X], padding_side="up"), ValueError, "must be 'right' or 'left', got 'up'"),
+    (lambda: ours.unpad_sequence(lt.zeros(3), [3]), lt.ShapeError, r"2 axes or more, got shape \[3\]"),
+    (
+        lambda: ours.pad_packed_sequence(ours.PackedSequence(lt.zeros(3, 3), lt.tensor([2, 2]))),
+        lt.ShapeError,
+        r"pad_packed_sequence: the batch_sizes of a PackedSequence must fall, .* its 3 rows, got \[2, 2\]",
+    ),
+    (
+        lambda: ours.invert_permutation(lt.tensor([0, 5])),
+        ValueError,
+        r"expected each of 0 to 1 once, got \[0, 5\]",
+    ),
     (lambda: ours.unpad_sequence(X, [5, 1]), lt.ShapeError, "unpad_sequence: length 5 of sequence 0"),
     (lambda: ours.PackedSequence(X), TypeError, "expected data and batch_sizes"),
 ]

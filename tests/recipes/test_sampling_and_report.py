@@ -69,7 +69,7 @@ def test_only_char_rnn_writes(tmp_path: Path) -> None:
     recipes.train("xor-mlp", out=tmp_path, epochs=1, limit=8)
     with pytest.raises(recipes.RecipeError, match="xor-mlp in .* writes no text; train char-rnn"):
         recipes.sample(tmp_path)
-    with pytest.raises(recipes.RunError, match="there is no run folder"):
+    with pytest.raises(recipes.RunError, match="there is no run folder .*: lectorium train char-rnn"):
         recipes.sample(tmp_path / "nowhere")
 
 

@@ -49,6 +49,8 @@ def scan(cell: Cell, inputs: Any, state: Any, *, length: int | None = None) -> t
         >>> w.grad.shape
         (3, 3)
     """
+    if not callable(cell):
+        raise TypeError(f"scan: cell must be a function of (x, state), got {type(cell).__name__}")
     xs, tree = _flat("inputs", inputs)
     states, state_tree = _flat("state", state)
     steps = _steps(xs, length)
@@ -133,7 +135,9 @@ def _steps(xs: Sequence[Tensor], length: int | None) -> int:
             raise _core.ShapeError("scan: inputs need an axis of steps in front, got a tensor without axes")
         sizes.append(t.shape[0])
     if length is not None:
-        sizes.append(length)
+        if isinstance(length, bool) or not hasattr(length, "__index__"):
+            raise TypeError(f"scan: length must be an int, got {length!r}")
+        sizes.append(length.__index__())
     if not sizes:
         raise ValueError("scan: without inputs the number of steps must be given as length=")
     if len(set(sizes)) > 1:

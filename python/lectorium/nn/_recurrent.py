@@ -101,7 +101,9 @@ class Form(Module):
             given = list(hx) if listed else []  # pyright: ignore[reportUnknownArgumentType]
         if len(given) != len(sizes) or not all(isinstance(s, Tensor) for s in given):
             wanted = f"a tuple of {len(sizes)} tensors ({', '.join(sizes)})" if len(sizes) > 1 else "a tensor"
-            got = f"a {type(hx).__name__} of {len(hx)}" if listed else type(hx).__name__  # pyright: ignore[reportUnknownArgumentType]
+            got = type(hx).__name__
+            if listed:
+                got = f"a {got} of {len(hx)} ({', '.join(type(s).__name__ for s in hx)})"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             raise TypeError(f"{name}: the state must be {wanted}, got {got}")
         axes = ", ".join([*self._lead[: len(lead)], "size"])
         for s, (state, n) in zip(given, sizes.items(), strict=True):

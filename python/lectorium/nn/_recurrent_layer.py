@@ -11,7 +11,7 @@ from ..ops.cells import split
 from . import functional as F
 from ._make import parameter, size
 from ._recurrent import Form, ShapeError, States, flag, plain
-from .utils._packing import packing, read_lengths
+from .utils._packing import checked_sizes, packing, read_lengths
 from .utils.rnn import PackedSequence, invert_permutation
 
 
@@ -140,14 +140,10 @@ class RecurrentLayer(Form):
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise ValueError(f"{name}: a PackedSequence has its own lengths; leave lengths out")
-            data, sizes = input.data, input.batch_sizes.tolist()
+            data = input.data
             if data.ndim != 2 or data.shape[1] != self.input_size:
                 self._refuse(data, f"packed rows of shape [rows, {self.input_size}]")
-            if not sizes or sizes[-1] < 1 or sizes != sorted(sizes, reverse=True) or sum(sizes) != len(data):
-                raise ShapeError(
-                    f"{name}: the batch_sizes of a PackedSequence must fall, be 1 or more, and add up to its "
-                    f"{len(data)} rows, got {sizes}; make one with pack_padded_sequence"
-                )
+            sizes = checked_sizes(name, input)
             y, final = self._in_order(data, hx, sizes, input.sorted_indices, input.unsorted_indices)
             return PackedSequence(y, *input[1:]), final
         if not isinstance(input, Tensor):

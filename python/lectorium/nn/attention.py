@@ -15,6 +15,7 @@ from .._core import Tensor, dtype as DType
 from ..ops.attention import additive_formula, masked_softmax
 from . import functional as F, init
 from ._make import parameter, size
+from .functional._shared import tensor_of
 from .linear import Linear
 from .module import Module
 
@@ -25,6 +26,9 @@ def _checked(
     op: str, query: Tensor, keys: Tensor, values: Tensor | None, mask: Tensor | None, sizes: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Query ``[N, L, *]``, values, and mask ``[N, 1 or L, S]``."""
+    for name, t in (("query", query), ("keys", keys), ("values", values), ("mask", mask)):
+        if t is not None or name in ("query", "keys"):
+            tensor_of(op, t, name)
     if query.ndim not in (2, 3) or query.shape[-1] != sizes[0]:
         raise ShapeError(
             f"{op}: query has shape {list(query.shape)}, expected [N, {sizes[0]}] or [N, L, {sizes[0]}]"
@@ -199,8 +203,10 @@ class ScaledDotProductAttention(Module):
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
-        if not 0.0 <= dropout <= 1.0:
-            raise ValueError(f"ScaledDotProductAttention: dropout must be 0 to 1, got {dropout}")
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+            raise ValueError(
+                f"ScaledDotProductAttention: dropout must be a probability from 0 to 1, got {dropout!r}"
+            )
         self.dropout = dropout
 
     def extra_repr(self) -> str:
@@ -210,8 +216,9 @@ class ScaledDotProductAttention(Module):
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        width = query.shape[-1] if query.ndim else 0
-        q, values, mask = _checked("ScaledDotProductAttention", query, keys, values, mask, (width, width))
+        name = "ScaledDotProductAttention"
+        width = query.shape[-1] if tensor_of(name, query, "query").ndim else 0
+        q, values, mask = _checked(name, query, keys, values, mask, (width, width))
         q = ops.mul(q, 1.0 / math.sqrt(max(width, 1)))
         return _results(query, *_multiplied(q, keys, values, mask, self.dropout if self.training else 0.0))
 

@@ -45,15 +45,15 @@ class Bidirectional(Module):
             raise ValueError(
                 f"Bidirectional: merge must be 'concat', 'sum', 'mul', 'mean' or None, got {merge!r}"
             )
+        for layer in [forward_layer] if backward_layer is None else [forward_layer, backward_layer]:
+            if not isinstance(layer, Module):
+                raise TypeError(f"Bidirectional: expected two modules, got {type(layer).__name__}")
         if backward_layer is None:
             backward_layer = copy.deepcopy(forward_layer)
             for part in backward_layer.modules():
                 reset = getattr(part, "reset_parameters", None)
                 if reset is not None:
                     reset()
-        for layer in (forward_layer, backward_layer):
-            if not isinstance(layer, Module):
-                raise TypeError(f"Bidirectional: expected two modules, got {type(layer).__name__}")
         first = [bool(getattr(layer, "batch_first", False)) for layer in (forward_layer, backward_layer)]
         if first[0] != first[1]:
             raise ValueError("Bidirectional: batch_first must be the same in both layers")

@@ -8,6 +8,8 @@ from .. import _core, ops
 from .._core import ShapeError, Tensor, dtype as DType
 from . import init
 from ._make import parameter, size
+from ._recurrent import flag
+from .functional._shared import tensor_of
 from .module import Module
 
 
@@ -33,7 +35,7 @@ class CRF(Module):
     ) -> None:
         super().__init__()
         self.num_tags = size("CRF", "num_tags", num_tags)
-        self.batch_first = batch_first
+        self.batch_first = flag("CRF", "batch_first", batch_first)
         self.start_transitions = parameter((num_tags,), dtype, device)
         self.end_transitions = parameter((num_tags,), dtype, device)
         self.transitions = parameter((num_tags, num_tags), dtype, device)
@@ -64,7 +66,7 @@ class CRF(Module):
                 f"CRF: reduction must be 'none', 'sum', 'mean' or 'token_mean', got {reduction!r}"
             )
         emissions, lengths = self._prepared("CRF", emissions, mask)
-        if self.batch_first and tags.ndim == 2:
+        if tensor_of("CRF", tags, "tags").ndim == 2 and self.batch_first:
             tags = ops.transpose(tags, 0, 1)
         found = ops.crf_log_likelihood(
             emissions, self.start_transitions, self.end_transitions, self.transitions, tags, lengths
@@ -77,7 +79,10 @@ class CRF(Module):
         return ops.div(total, float(sum(lengths))) if reduction == "token_mean" else total
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
-        """The most probable tags of each sequence, by Viterbi's algorithm; shapes as in ``forward``."""
+        """The most probable tags of each sequence, by Viterbi's algorithm; shapes as in ``forward``.
+
+        Errors: those of ``forward``, ValueError for NaN.
+        """
         return [tags for tags, _ in self.decode_with_scores(emissions, mask)]
 
     def decode_with_scores(
@@ -85,6 +90,12 @@ class CRF(Module):
     ) -> list[tuple[list[int], float]]:
         """As ``decode``, each with the score of its tags."""
         emissions, lengths = self._prepared("CRF.decode", emissions, mask)
+        # A comparison with NaN is false, so that the search would go around it and say nothing.
+        lost: list[list[bool]] = _core.any(_core.isnan(emissions.detach()), (2,)).tolist()
+        for t, row in enumerate(lost):
+            for i, nan in enumerate(row):
+                if nan and t < lengths[i]:
+                    raise ValueError(f"CRF.decode: the emissions of sequence {i} have NaN at time {t}")
         return _core.crf_decode(
             emissions, self.start_transitions, self.end_transitions, self.transitions, lengths
         )
@@ -92,6 +103,9 @@ class CRF(Module):
     def _prepared(self, op: str, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, list[int]]:
         """Emissions with time first, and the length of each sequence."""
         axes = "[N, T, num_tags]" if self.batch_first else "[T, N, num_tags]"
+        tensor_of(op, emissions, "emissions")
+        if mask is not None:
+            tensor_of(op, mask, "mask")
         if emissions.ndim != 3 or emissions.shape[2] != self.num_tags:
             raise ShapeError(
                 f"{op}: emissions has shape {list(emissions.shape)}, expected {axes} "

@@ -10,6 +10,7 @@ from .. import _core, ops
 from .._core import Tensor, dtype as DType
 from . import init
 from ._make import parameter, size
+from .functional._shared import tensor_of
 from .module import Module
 from .trees import Level, TreeBatch
 
@@ -38,7 +39,7 @@ class _Recursive(Module):
     def _batch(self, x: Tensor, trees: Trees) -> TreeBatch:
         name = type(self).__name__
         batch = trees if isinstance(trees, TreeBatch) else TreeBatch(trees)
-        if x.ndim != 2 or x.shape[1] != self.input_size:
+        if tensor_of(name, x, "x").ndim != 2 or x.shape[1] != self.input_size:
             raise ShapeError(f"{name}: x has shape {list(x.shape)}, expected [rows, {self.input_size}]")
         if x.shape[0] != batch.rows:
             raise ShapeError(f"{name}: x has {x.shape[0]} rows, but the trees need {batch.rows}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
+from ..autograd.composite import composite_gradients
 from ..autograd.tape import op
 from .cells import STEPS, split
 
@@ -63,25 +64,16 @@ def _fused(kind: str, states: int) -> Any:
         spec, y, kept, x, *rest = saved
         n, sizes, reverse = spec
         if k is not _core:
-            return None, *_through_composite(k, kind, spec, g, (x, *rest), need[1:])
+
+            def steps(x: Any, *rest: Any) -> tuple[Any, ...]:
+                return composite(k, kind, x, rest[:n], rest[n:], sizes, reverse)
+
+            return None, *composite_gradients(steps, (x, *rest), g, need[1:])
         grads = k.recurrent_grad(kind, x, rest[:n], rest[n:], sizes, reverse, y, kept, g, need[1:])
         return None, *grads
 
     recorded.vjp(vjp)
     return recorded
-
-
-def _through_composite(k: Any, kind: str, spec: Any, g: Any, inputs: tuple[Any, ...], need: Any) -> list[Any]:
-    from ..autograd.walk import run_backward
-
-    n, sizes, reverse = spec
-    # Under new names: an input may depend on another one, which is none of this operation's business.
-    named = [None if t is None else k.reshape(t, list(t.shape)) for t in inputs]
-    out = composite(k, kind, named[0], tuple(named[1 : n + 1]), tuple(named[n + 1 :]), sizes, reverse)
-    roots = [(o, d) for o, d in zip(out, g, strict=True) if d is not None]
-    wanted = [t for t, needed in zip(named, need, strict=True) if needed and t is not None]
-    found = iter(run_backward([o for o, _ in roots], [d for _, d in roots], True, True, wanted))
-    return [next(found) if needed and t is not None else None for t, needed in zip(named, need, strict=True)]
 
 
 def composite(

@@ -47,12 +47,15 @@ class Trained(NamedTuple):
     facts: dict[str, Any]
 
 
-def load_run(run: str | os.PathLike[str]) -> Trained:
-    """The recipe, the settings and the trained model of a run folder. Errors: RunError, RecipeError."""
+def load_run(run: str | os.PathLike[str], usual: str = "lenet5") -> Trained:
+    """The recipe, the settings and the trained model of a run folder. Errors: RunError, RecipeError.
+
+    `usual`: the recipe to train where there is no such folder.
+    """
     folder = RunFolder(run)
     if not folder.path.is_dir():
         raise RunError(
-            f"there is no run folder {folder.path}; train first: lectorium train lenet5 --out {folder.path}"
+            f"there is no run folder {folder.path}; train first: lectorium train {usual} --out {folder.path}"
         )
     config = folder.read_json(CONFIG)
     if config is None:

@@ -82,7 +82,13 @@ def ctc_loss(
 
 
 class CTCHypothesis(NamedTuple):
-    """A labelling and the logarithm of its probability."""
+    """A labelling and the logarithm of its probability.
+
+    Example:
+        >>> tokens, score = lt.nn.functional.ctc_greedy_decode(lt.zeros(2, 1, 3).log_softmax(2))[0]
+        >>> tokens, round(score, 3)
+        ([], -2.197)
+    """
 
     tokens: list[int]
     score: float

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import _core, ops
 from ..._core import Tensor
+
+if TYPE_CHECKING:
+    from .rnn import PackedSequence
 
 ShapeError = _core.ShapeError
 
@@ -90,3 +93,32 @@ def placed(sizes: list[int], order: list[int] | None) -> Packing:
     places = range(batch) if order is None else order
     rows = [t * batch + i for t, n in enumerate(sizes) for i in places[:n]]
     return Packing(sizes, order, ints(rows))
+
+
+def checked_sizes(op: str, sequence: PackedSequence) -> list[int]:
+    """The batch sizes of packed sequences, which somebody may have put together by hand."""
+    data, sizes = sequence.data, sequence.batch_sizes.tolist()
+    whole = bool(sizes) and all(isinstance(n, int) for n in sizes)
+    if not whole or sizes[-1] < 1 or sizes != sorted(sizes, reverse=True) or sum(sizes) != len(data):
+        raise ShapeError(
+            f"{op}: the batch_sizes of a PackedSequence must fall, be 1 or more, and add up to its "
+            f"{len(data)} rows, got {sizes}; make one with pack_padded_sequence"
+        )
+    order = sequence.sorted_indices
+    if order is not None and order.numel() != sizes[0]:
+        raise ShapeError(
+            f"{op}: a PackedSequence of {sizes[0]} sequences has {order.numel()} sorted_indices; "
+            "make one with pack_padded_sequence"
+        )
+    return sizes
+
+
+def unpacking(op: str, sequence: PackedSequence) -> tuple[list[int], Packing]:
+    """The caller's lengths of packed sequences, and their packing."""
+    sizes = checked_sizes(op, sequence)
+    order = None if sequence.sorted_indices is None else sequence.sorted_indices.tolist()
+    lengths = [0] * sizes[0]
+    for size in sizes:
+        for i in range(size):
+            lengths[i if order is None else order[i]] += 1
+    return lengths, placed(sizes, order)

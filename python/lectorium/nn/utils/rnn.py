@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ... import _core, ops
 from ..._core import Tensor
-from ._packing import Packing, ints, packing, placed, read_lengths
+from ._packing import ints, packing, read_lengths, unpacking
 
 Self = TypeVar("Self", bound="PackedSequence")
 ShapeError = _core.ShapeError
@@ -123,8 +123,14 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """
     if permutation is None:
         return None
-    back = [0] * permutation.numel()
-    for place, i in enumerate(permutation.tolist()):
+    order = permutation.tolist()
+    if sorted(order) != list(range(len(order))):
+        raise ValueError(
+            f"invert_permutation: expected each of 0 to {len(order) - 1} once, got {order[:10]}"
+            + ("..." if len(order) > 10 else "")
+        )
+    back = [0] * len(order)
+    for place, i in enumerate(order):
         back[i] = place
     return ints(back)
 
@@ -143,8 +149,7 @@ def pack_padded_sequence(
         tensor([1, 3, 2])
     """
     if not isinstance(input, Tensor) or input.ndim < 2:
-        got = f"shape {list(input.shape)}" if isinstance(input, Tensor) else type(input).__name__
-        raise ShapeError(f"pack_padded_sequence: expected a tensor of 2 axes or more, got {got}")
+        raise ShapeError(f"pack_padded_sequence: expected a tensor of 2 axes or more, got {_got(input)}")
     steps_first = ops.transpose(input, 0, 1) if batch_first else input
     steps, batch = steps_first.shape[:2]
     found = read_lengths("pack_padded_sequence", lengths, batch, steps)
@@ -160,17 +165,6 @@ def pack_padded_sequence(
     if not enforce_sorted:
         indices = ints(range(batch) if made.order is None else made.order)
     return PackedSequence(made.pack(steps_first), ints(made.batch_sizes), indices)
-
-
-def unpacking(sequence: PackedSequence) -> tuple[list[int], Packing]:
-    """The caller's lengths of packed sequences, and their packing."""
-    sizes: list[int] = sequence.batch_sizes.tolist()
-    order = None if sequence.sorted_indices is None else sequence.sorted_indices.tolist()
-    lengths = [0] * (sizes[0] if sizes else 0)
-    for size in sizes:
-        for i in range(size):
-            lengths[i if order is None else order[i]] += 1
-    return lengths, placed(sizes, order)
 
 
 def pad_packed_sequence(
@@ -191,7 +185,7 @@ def pad_packed_sequence(
     """
     if not isinstance(sequence, PackedSequence):
         raise TypeError(f"pad_packed_sequence: expected a PackedSequence, got {type(sequence).__name__}")
-    lengths, made = unpacking(sequence)
+    lengths, made = unpacking("pad_packed_sequence", sequence)
     steps = len(made.batch_sizes)
     if total_length is not None:
         if total_length < steps:
@@ -204,6 +198,10 @@ def pad_packed_sequence(
     return (ops.transpose(out, 0, 1) if batch_first else out), ints(lengths)
 
 
+def _got(value: Any) -> str:
+    return f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
 def _sequences(op: str, sequences: Any) -> list[Tensor]:
     if not isinstance(sequences, Iterable):
         raise TypeError(f"{op}: expected a list of tensors, got {type(sequences).__name__}")
@@ -212,9 +210,10 @@ def _sequences(op: str, sequences: Any) -> list[Tensor]:
         raise ValueError(f"{op}: expected at least one sequence, got an empty list")
     for i, s in enumerate(found):
         if not isinstance(s, Tensor) or s.ndim < 1 or s.shape[1:] != found[0].shape[1:]:
-            got = f"shape {list(s.shape)}" if isinstance(s, Tensor) else type(s).__name__
             rest = "".join(f", {n}" for n in found[0].shape[1:]) if isinstance(found[0], Tensor) else ""
-            raise ShapeError(f"{op}: expected tensors of shape [length{rest}], got {got} for sequence {i}")
+            raise ShapeError(
+                f"{op}: expected tensors of shape [length{rest}], got {_got(s)} for sequence {i}"
+            )
     return found
 
 
@@ -251,6 +250,8 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = F
         >>> lt.nn.utils.rnn.unpad_sequence(lt.tensor([[1, 2], [3, 0]]), [2, 1], batch_first=True)
         [tensor([1, 2]), tensor([3])]
     """
+    if not isinstance(padded_sequences, Tensor) or padded_sequences.ndim < 2:
+        raise ShapeError(f"unpad_sequence: expected a tensor of 2 axes or more, got {_got(padded_sequences)}")
     rows = padded_sequences if batch_first else ops.transpose(padded_sequences, 0, 1)
     found = read_lengths("unpad_sequence", lengths, *rows.shape[:2])
     each = ops.split(rows, [1] * len(found), 0)

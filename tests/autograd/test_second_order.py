@@ -190,6 +190,19 @@ for reduction in ("mean", "sum", "none"):
     case("cross_entropy", lambda x, r=reduction: o.cross_entropy(x, TARGET, None, 2, 0.0, r)[0], M)
     case("nll_loss", lambda x, r=reduction: o.nll_loss(x, TARGET, WEIGHT, -100, r) ** 2, M)
 
+LABELS, TAGS = lt.tensor([[1, 2], [3, 3]]), lt.tensor([[0, 1], [2, 2], [1, 0]])
+case("ctc_loss", lambda x: o.ctc_loss(o.log_softmax(x, 2), LABELS, [4, 4], [2, 1], 0, False)[0], (4, 2, 4))
+case(
+    "crf_log_likelihood",
+    lambda x, start, end, t: o.crf_log_likelihood(x, start, end, t, TAGS, [3, 2])[0],
+    (3, 2, 3), (3,), (3,), (3, 3),
+)  # fmt: skip
+case(
+    "additive_attention",
+    lambda q, k, d, v: o.additive_attention(q, k, d, v, None)[:2],
+    (2, 2, 3), (2, 4, 3), (3,), (2, 4, 2),
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(("label", "function", "shapes", "values"), CASES, ids=[c[0] for c in CASES])
 def test_gradients_of_first_and_second_order(

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-import lectorium as lt
+import numpy as np
 
 
 def rnn(m: Any, w: Any) -> Callable[..., Any]:
@@ -56,8 +60,6 @@ CELLS = {"rnn": (rnn, 1), "gru": (gru, 3), "lstm": (lstm, 4)}
 
 def arrays(gates: int, steps: int, batch: int, hidden: int) -> dict[str, Any]:
     """Weights and inputs, the same for both libraries."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
 
     def draw(*shape: int, scale: float = 1.0) -> Any:
@@ -89,6 +91,33 @@ def step(run: Any, w: Any, cell: Any, state: Any) -> None:
     (outputs * outputs).mean().backward()
 
 
+def measure(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each way of one library, by cell."""
+    m: Any = importlib.import_module(args.library)
+    m.set_num_threads(args.threads)
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, (make, gates) in CELLS.items():
+        data = arrays(gates, args.steps, args.batch, args.hidden)
+        w = {k: m.tensor(v) for k, v in data.items()}
+        for k in ("wx", "wh", "b", "c"):
+            w[k].requires_grad = True
+        zero = m.zeros(args.batch, args.hidden)
+        state = (zero, zero) if name == "lstm" else zero
+        cell = make(m, w)
+        runs = {f"{m.__name__} loop": functools.partial(loop, m)}
+        if m.__name__ == "lectorium":
+            runs["scan"] = m.scan
+        times: dict[str, list[float]] = {k: [] for k in runs}
+        for number in range(args.rounds + 2):
+            for k, run in runs.items():
+                start = time.perf_counter()
+                step(run, w, cell, state)
+                if number >= 2:
+                    times[k].append(time.perf_counter() - start)
+        found[name] = times
+    return found
+
+
 def main() -> None:
     """Prints milliseconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,37 +126,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--library", choices=["lectorium", "torch"], help="measure this one, here")
     args = parser.parse_args()
-    lt.set_num_threads(args.threads)
-    libraries: list[Any] = [lt]
-    if not args.no_torch:
-        import torch
-
-        torch.set_num_threads(args.threads)
-        libraries.append(torch)
-    for name, (make, gates) in CELLS.items():
-        data = arrays(gates, args.steps, args.batch, args.hidden)
-        ways: dict[str, Callable[[], None]] = {}
-        for m in libraries:
-            w = {k: m.tensor(v) for k, v in data.items()}
-            for k in ("wx", "wh", "b", "c"):
-                w[k].requires_grad = True
-            zero = m.zeros(args.batch, args.hidden)
-            state = (zero, zero) if name == "lstm" else zero
-            cell = make(m, w)
-
-            if m is lt:
-                ways["scan"] = functools.partial(step, lt.scan, w, cell, state)
-            ways[f"{m.__name__} loop"] = functools.partial(step, functools.partial(loop, m), w, cell, state)
-        times: dict[str, list[float]] = {k: [] for k in ways}
-        for number in range(args.rounds + 2):
-            for k, way in ways.items():
-                start = time.perf_counter()
-                way()
-                if number >= 2:
-                    times[k].append(time.perf_counter() - start)
-        quarter = {k: sorted(v)[len(v) // 4] * 1e3 for k, v in times.items()}
+    if args.library:
+        print(json.dumps(measure(args)))
+        return
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in CELLS}
+    for _ in range(3):
+        # Processes of their own: PyTorch's idle threads would keep a core from ours.
+        for library in ("lectorium", "torch"):
+            again = [sys.executable, __file__, *sys.argv[1:], "--library", library]
+            for name, ways in json.loads(subprocess.check_output(again)).items():
+                for way, seconds in ways.items():
+                    times[name].setdefault(way, []).extend(seconds)
+    for name, ways in times.items():
+        quarter = {k: sorted(v)[len(v) // 4] * 1e3 for k, v in ways.items()}
         shown = "  ".join(f"{k} {v:.2f} ms" for k, v in quarter.items())
         ratios = "  ".join(f"{quarter[k] / quarter['scan']:.2f}x {k}" for k in quarter if k != "scan")
         print(f"{name:5} {shown}   scan is {ratios}", flush=True)

@@ -22,7 +22,7 @@ GATES = {
     "peephole_lstm": (4, 4), "layer_norm_lstm": (4, 4), "gru": (3, 3), "gru_reset_before": (3, 3),
     "mut1": (3, 2), "mut2": (3, 3), "mut3": (3, 3),
 }  # fmt: skip
-KINDS = [*GATES, "lstm projected"]
+KINDS = [*GATES, "lstm projected", "layer_norm_lstm plain"]
 Parts = tuple[Any, tuple[Any, ...], tuple[Any, ...]]
 
 
@@ -30,9 +30,9 @@ def make(
     kind: str, hidden: int, sizes: list[int], packed: bool, dtype: str = "float64", grad: bool = True
 ) -> Parts:
     """Input, state and weights; ``sizes`` are the rows of each step."""
-    name, _, projected = kind.partition(" ")
+    name, _, form = kind.partition(" ")
     gates, products = GATES[name]
-    batch, out = sizes[0], max(1, hidden // 2) if projected else hidden
+    batch, out = sizes[0], max(1, hidden // 2) if form == "projected" else hidden
     seeds = iter(range(20))
 
     def tensor(*shape: int, scale: float = 1.0) -> Any:
@@ -45,11 +45,11 @@ def make(
     scale = (3 / hidden) ** 0.5
     weights = [tensor(products * hidden, out, scale=scale)]
     more: dict[str, Callable[[], list[Any]]] = {
-        "lstm": lambda: [tensor(out, hidden, scale=scale) if projected else None],
+        "lstm": lambda: [tensor(out, hidden, scale=scale) if form == "projected" else None],
         "peephole_lstm": lambda: [tensor(3 * hidden)],
         "gru": lambda: [tensor(3 * hidden)],
         "skip_rnn": lambda: [tensor(hidden, hidden, scale=scale)],
-        "layer_norm_lstm": lambda: [tensor(4 * hidden), tensor(hidden), tensor(hidden)],
+        "layer_norm_lstm": lambda: [tensor(4 * hidden), tensor(hidden), None if form else tensor(hidden)],
     }
     return x, state, (*weights, *more.get(name, list)())
 
@@ -79,6 +79,7 @@ SHAPES = [
     (33, [17, 17], False),
     (130, [3, 3], False),
     (7, [4, 4, 2, 1, 1], True),
+    (20, [33, 20, 18, 2], True),
     (33, [3, 1], True),
 ]
 

@@ -29,7 +29,10 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     if k is _core:
         return k.additive_attention_grad(*g, *inputs, mask, weights.detach(), bent, bool(need[3]))
 
-    return composite_gradients(lambda *own: additive_formula(*own, mask), inputs, g, need)
+    def formula(query: Any, keys: Any, direction: Any, values: Any) -> tuple[Any, Any]:
+        return additive_formula(query, keys, direction, values, mask)
+
+    return composite_gradients(formula, inputs, g, need)
 
 
 def additive_formula(query: Any, keys: Any, direction: Any, values: Any, mask: Any) -> tuple[Any, Any]:

@@ -25,8 +25,10 @@ def sequence(
     ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
     ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
     """
-    # PyTorch takes an empty batch, and so does the composite; a recorder sees the small operations.
-    fits = x.is_cpu and x.dtype in (_core.float32, _core.float64) and 0 not in x.shape[1:]
+    # PyTorch takes an empty batch, and so does the composite; no steps at all are the kernel's to refuse.
+    full = x.numel() > 0 or (batch_sizes is None and x.shape[0] == 0)
+    fits = full and x.is_cpu and x.dtype in (_core.float32, _core.float64)
+    # A recorder sees the small operations.
     if fits and not _core.recording():
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)

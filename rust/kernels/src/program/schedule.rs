@@ -41,7 +41,7 @@ pub(super) enum Total {
 
 #[derive(Clone, Debug)]
 pub(super) enum Early {
-    Once(Instr),
+    Once(Box<Instr>),
     All(Box<Batched>),
 }
 
@@ -207,7 +207,7 @@ pub(super) fn plan(
         } else if is(Source::Sequence) {
             batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(|b| Early::All(Box::new(b)))
         } else {
-            Some(Early::Once(instr.clone()))
+            Some(Early::Once(Box::new(instr.clone())))
         };
         let source = match &all {
             None => Source::Step,

@@ -30,7 +30,8 @@ impl<'a, T: Num> Carry<'a, T> {
         columns: usize,
     ) -> Result<Carry<'a, T>> {
         let own = Own::slots(op, f, 1)?;
-        Ok(Carry { f, own, last: SendPtr(pointer(last)), first: SendPtr(pointer(first)), columns })
+        let own_rows = |t| SendPtr(shift(pointer::<T>(t), f.lo * columns));
+        Ok(Carry { f, own, last: own_rows(last), first: own_rows(first), columns })
     }
 
     /// The step of a turn; None for the turn after the first step.

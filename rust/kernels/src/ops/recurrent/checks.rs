@@ -61,7 +61,7 @@ impl Kind {
                     w_hh,
                     ("the gain of the products", vec![4 * h], false),
                     ("the gain of c", vec![h], false),
-                    ("the bias of c", vec![h], false),
+                    ("the bias of c", vec![h], true),
                 ],
             ),
             Kind::SkipRnn => (vec![("h", h); states], vec![w_hh, ("w_skip", vec![h, h], false)]),

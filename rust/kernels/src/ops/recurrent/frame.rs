@@ -3,9 +3,10 @@
 use crate::error::Result;
 use crate::memory::{self, Block};
 use crate::ops::matmul::{GemmElement, kernel_of};
-use crate::parallel::{OneThread, SendPtr, one_thread_below_grain};
+use crate::parallel::{OneThread, SendPtr, for_each, one_thread_below_grain};
 use crate::simd::vector::{Float, Vector};
 use std::ops::Range;
+use std::sync::Mutex;
 
 /// float32 or float64.
 pub(super) trait Num: GemmElement + Float {}
@@ -22,6 +23,9 @@ pub(super) struct Frame {
     pub before: Vec<usize>,
     pub total: usize,
     pub batch: usize,
+    /// Number of the block that it is of the whole batch, and its first row there.
+    pub index: usize,
+    pub lo: usize,
     /// Hidden units.
     pub h: usize,
     /// Units of a task: the width of the kernel's panels.
@@ -54,10 +58,40 @@ impl Frame {
             before,
             total: at,
             batch: sizes[0],
+            index: 0,
+            lo: 0,
             h,
             nr,
             tasks: h.div_ceil(nr),
         }
+    }
+
+    /// The batch in blocks of rows, which do not meet on their way through the steps: where each core can
+    /// keep all the weights (so many elements) to itself, that is cheaper than handing states to others
+    /// in every step. Otherwise one block.
+    pub fn blocks<T: Num>(&self, weights: usize) -> Vec<Frame> {
+        let count = match weights.saturating_mul(size_of::<T>()) <= OWN_WEIGHTS && self.batch >= 16 {
+            true => self.batch.div_ceil(BLOCK_ROWS).next_power_of_two(),
+            false => 1,
+        };
+        let each = self.batch.div_ceil(count);
+        let mut done = 0;
+        let lows = (0..self.batch).step_by(each).enumerate();
+        lows.map(|(index, lo)| {
+            let rows_of = |&n: &usize| n.clamp(lo, lo + each) - lo;
+            let steps: Vec<usize> = (0..self.steps()).filter(|&s| self.rows[s] > lo).collect();
+            let rows: Vec<usize> = steps.iter().map(|&s| rows_of(&self.rows[s])).collect();
+            let start = steps.iter().map(|&s| self.start[s] + lo).collect();
+            let mut before = Vec::with_capacity(rows.len());
+            let first = done;
+            for &n in &rows {
+                before.push(done);
+                done += n;
+            }
+            let batch = rows.iter().copied().max().unwrap_or(0);
+            Frame { rows, start, before, total: done - first, batch, index, lo, ..*self }
+        })
+        .collect()
     }
 
     pub fn steps(&self) -> usize {
@@ -104,6 +138,29 @@ impl Frame {
         let work = self.batch.saturating_mul(columns).saturating_mul(k + 32);
         one_thread_below_grain(work.saturating_mul(8))
     }
+}
+
+/// Bytes of weights that every core may keep in its second cache, and rows of a block.
+const OWN_WEIGHTS: usize = 512 << 10;
+const BLOCK_ROWS: usize = 14;
+
+/// Runs `work` for each block: on several threads, or alone so that its steps can use them.
+pub(super) fn in_blocks(
+    blocks: &[Frame],
+    multiply_adds: usize,
+    work: impl Fn(&Frame) -> Result<()> + Sync,
+) -> Result<()> {
+    if let [whole] = blocks {
+        return work(whole);
+    }
+    let failed = Mutex::new(None);
+    let _small = one_thread_below_grain(multiply_adds);
+    for_each(blocks.len(), |i| {
+        if let Err(error) = work(&blocks[i]) {
+            *failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);
+        }
+    });
+    failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
 }
 
 /// A workspace.

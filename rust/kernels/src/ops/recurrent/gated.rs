@@ -3,7 +3,7 @@
 
 use super::carry::Carry;
 use super::checks::{Checked, CheckedBack, pointer};
-use super::frame::{Num, Own, Room, Turns, copy_rows, get, put, shift};
+use super::frame::{Num, Own, Room, Turns, copy_rows, get, in_blocks, put, shift};
 use super::weights::{Before, Panels, weight_grad};
 use super::{Gradients, Kind, Outcome};
 use crate::error::Result;
@@ -135,75 +135,84 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let nr = f.nr;
     let (y, hn) = (k.rows_of(h)?, k.state_of(h)?);
     let saved = if save { Some(k.room_to_save::<T>(&f, SLOTS)?) } else { None };
-    let scratch = if save { None } else { Some(Own::<T>::slots(op, &f, SLOTS)?) };
     let panels = Panels::<T>::gates(op, k.weight(0), cell.products)?;
-    // SAFETY: the state was checked to be of the batch.
-    let state = unsafe { Turns::new(op, &f, k.state[0].ptr::<T>(), h)? };
-    let reset = Turns::<T>::empty(op, &f, h)?;
-    let bent = match cell.bent {
-        false => None,
-        true => {
-            let bent = unary(Unary::Tanh, &k.state[0], None)?;
-            // SAFETY: as above.
-            Some(unsafe { Turns::<T>::new(op, &f, bent.ptr::<T>(), h)? })
-        }
-    };
+    let bent0 = if cell.bent { Some(unary(Unary::Tanh, &k.state[0], None)?) } else { None };
     let (xp, yp) = (SendPtr(k.x.ptr::<T>()), SendPtr(y.ptr::<T>()));
     let (hp, sp) = (SendPtr(hn.ptr::<T>()), SendPtr(pointer::<T>(saved.as_ref())));
-    let _small = f.one_thread_if_small(h, 2 * h);
-    for_steps(2 * f.steps(), f.tasks, |phase, task| {
-        let s = phase / 2;
-        let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
-        let block = match &scratch {
-            Some(own) => own.at(task),
-            None => sp.get().wrapping_add(f.saved_at(s, task, SLOTS)),
+    let weights = cell.products * h * h;
+    in_blocks(&f.blocks::<T>(weights), f.total * weights, |f| {
+        let scratch = if save { None } else { Some(Own::<T>::slots(op, f, SLOTS)?) };
+        let at = |t: &Tensor| t.ptr::<T>().wrapping_add(f.lo * h);
+        // SAFETY: the state was checked to be of the batch.
+        let (state, bent) = unsafe {
+            let bent = bent0.as_ref().map(|t| Turns::<T>::new(op, f, at(t), h)).transpose()?;
+            (Turns::new(op, f, at(&k.state[0]), h)?, bent)
         };
-        // SAFETY: each task writes its own units of this phase; what it reads of others was written in
-        // the phase before.
-        unsafe {
-            let (old, next) = (state.at(s), state.at(s + 1).add(first));
-            let product = |gate: usize, from: *const T, slot: usize| {
-                let to = (block.add(slot * nr), SLOTS * nr);
-                panels.product(task * cell.products + gate, rows, f.width(task), (from, state.ld), to, false);
+        let reset = Turns::<T>::empty(op, f, h)?;
+        let hp = SendPtr(hp.get().wrapping_add(f.lo * h));
+        let _small = f.one_thread_if_small(h, 2 * h);
+        for_steps(2 * f.steps(), f.tasks, |phase, task| {
+            let s = phase / 2;
+            let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
+            let block = match &scratch {
+                Some(own) => own.at(task),
+                None => sp.get().wrapping_add(f.saved_at(s, task, SLOTS)),
             };
-            let x = cell.x.map(|g| xp.get().add((f.start[s] * 3 + g) * h + first).cast_const());
-            if phase.is_multiple_of(2) {
-                product(cell.r, old, 0);
-                if let Some(z) = cell.z {
-                    product(z, bent.as_ref().map_or(old, |bent| bent.at(s)), 1);
+            // SAFETY: each task writes its own units of this phase; what it reads of others was written in
+            // the phase before.
+            unsafe {
+                let (old, next) = (state.at(s), state.at(s + 1).add(first));
+                let product = |gate: usize, from: *const T, slot: usize| {
+                    let to = (block.add(slot * nr), SLOTS * nr);
+                    panels.product(
+                        task * cell.products + gate,
+                        rows,
+                        f.width(task),
+                        (from, state.ld),
+                        to,
+                        false,
+                    );
+                };
+                let x = cell.x.map(|g| xp.get().add((f.start[s] * 3 + g) * h + first).cast_const());
+                if phase.is_multiple_of(2) {
+                    product(cell.r, old, 0);
+                    if let Some(z) = cell.z {
+                        product(z, bent.as_ref().map_or(old, |bent| bent.at(s)), 1);
+                    }
+                    run(Gates {
+                        rows,
+                        len: units.len(),
+                        h,
+                        nr,
+                        x,
+                        block,
+                        z: cell.z.is_some(),
+                        old: old.add(first),
+                        reset: reset.at(0).add(first),
+                        ld: state.ld,
+                    });
+                } else {
+                    product(cell.n, reset.at(0), 2);
+                    run(Update {
+                        rows,
+                        len: units.len(),
+                        h,
+                        nr,
+                        x: x[2],
+                        block,
+                        keeps: cell.keeps,
+                        old: old.add(first),
+                        y: yp.get().add(f.start[s] * h + first),
+                        next,
+                        ld: state.ld,
+                        bent: bent.as_ref().map_or(std::ptr::null_mut(), |bent| bent.at(s + 1).add(first)),
+                    });
+                    copy_rows(next, state.ld, hp.get().add(first), h, f.go_on(s)..rows, units.len());
                 }
-                run(Gates {
-                    rows,
-                    len: units.len(),
-                    h,
-                    nr,
-                    x,
-                    block,
-                    z: cell.z.is_some(),
-                    old: old.add(first),
-                    reset: reset.at(0).add(first),
-                    ld: state.ld,
-                });
-            } else {
-                product(cell.n, reset.at(0), 2);
-                run(Update {
-                    rows,
-                    len: units.len(),
-                    h,
-                    nr,
-                    x: x[2],
-                    block,
-                    keeps: cell.keeps,
-                    old: old.add(first),
-                    y: yp.get().add(f.start[s] * h + first),
-                    next,
-                    ld: state.ld,
-                    bent: bent.as_ref().map_or(std::ptr::null_mut(), |bent| bent.at(s + 1).add(first)),
-                });
-                copy_rows(next, state.ld, hp.get().add(first), h, f.go_on(s)..rows, units.len());
             }
-        }
-    });
+        });
+        Ok(())
+    })?;
     Ok(Outcome { y, state: vec![hn], saved })
 }
 
@@ -335,82 +344,85 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let dh0 = if b.need_state(0) { Some(k.state_of(h)?) } else { None };
     let part = |row: usize| Panels::<T>::back(op, k.weight(0), row * h..(row + 1) * h);
     let (of_r, of_n, of_z) = (part(cell.r)?, part(cell.n)?, cell.z.map(part).transpose()?);
-    let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
-    let (dr, dz, dn) =
-        (Turns::<T>::empty(op, &f, h)?, Turns::<T>::empty(op, &f, h)?, Turns::<T>::empty(op, &f, h)?);
-    let dreset = Own::<T>::slots(op, &f, 1)?;
-    let dbent = if cell.bent { Some(Own::<T>::slots(op, &f, 1)?) } else { None };
     let rows_of_weights = |wanted: bool| -> Result<Option<Room<T>>> {
         if wanted && b.need_weight(0) { Ok(Some(Room::new(op, f.total * h)?)) } else { Ok(None) }
     };
     let (resets, bents) = (rows_of_weights(true)?, rows_of_weights(cell.bent)?);
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));
     let (yp, h0) = (SendPtr(b.y.ptr::<T>()), SendPtr(k.state[0].ptr::<T>()));
-    let turns = |phase: usize, task: usize| {
-        let (turn, units, first) = (phase / 2, f.units(task), f.units(task).start);
-        // SAFETY: each task writes its own units of this phase; what it reads of others was written in
-        // the phase before.
-        unsafe {
-            if phase.is_multiple_of(2) {
-                carry.receive(turn, task, &of_r, (dr.at(0).cast_const(), dr.ld), true);
-            }
-            let Some(s) = carry.step(turn) else { return };
-            let (rows, went_on, at) = (f.rows[s], f.went_on(s), f.start[s] * h + first);
-            let earlier = if s == 0 { h0.get() } else { yp.get().add(f.start[s - 1] * h) }.add(first);
-            let block = saved.get().add(f.saved_at(s, task, SLOTS)).cast_const();
-            let dx = cell.x.map(|g| dxp.get().add((f.start[s] * 3 + g) * h + first));
-            if phase.is_multiple_of(2) {
-                return run(BackUpdate {
+    let elements = cell.products * h * h;
+    in_blocks(&f.blocks::<T>(elements), f.total * elements, |f| {
+        let carry = Carry::new(op, f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
+        let (dr, dz, dn) =
+            (Turns::<T>::empty(op, f, h)?, Turns::<T>::empty(op, f, h)?, Turns::<T>::empty(op, f, h)?);
+        let dreset = Own::<T>::slots(op, f, 1)?;
+        let dbent = if cell.bent { Some(Own::<T>::slots(op, f, 1)?) } else { None };
+        let h0 = SendPtr(h0.get().wrapping_add(f.lo * h));
+        let turns = |phase: usize, task: usize| {
+            let (turn, units, first) = (phase / 2, f.units(task), f.units(task).start);
+            // SAFETY: each task writes its own units of this phase; what it reads of others was written in
+            // the phase before.
+            unsafe {
+                if phase.is_multiple_of(2) {
+                    carry.receive(turn, task, &of_r, (dr.at(0).cast_const(), dr.ld), true);
+                }
+                let Some(s) = carry.step(turn) else { return };
+                let (rows, went_on, at) = (f.rows[s], f.went_on(s), f.start[s] * h + first);
+                let earlier = if s == 0 { h0.get() } else { yp.get().add(f.start[s - 1] * h) }.add(first);
+                let block = saved.get().add(f.saved_at(s, task, SLOTS)).cast_const();
+                let dx = cell.x.map(|g| dxp.get().add((f.start[s] * 3 + g) * h + first));
+                if phase.is_multiple_of(2) {
+                    return run(BackUpdate {
+                        rows,
+                        went_on,
+                        len: units.len(),
+                        h,
+                        nr,
+                        block,
+                        keeps: cell.keeps,
+                        earlier,
+                        h0: h0.get().add(first),
+                        dy: shift(dyp.get(), at),
+                        dh: carry.own.at(task),
+                        dx,
+                        dz: dz.at(0).add(first),
+                        dn: dn.at(0).add(first),
+                        ld: dz.ld,
+                    });
+                }
+                let width = f.width(task);
+                of_n.product(task, rows, width, (dn.at(0), dn.ld), (dreset.at(task), nr), false);
+                if let Some(of_z) = &of_z {
+                    let (to, add) = match &dbent {
+                        Some(own) => (own.at(task), false),
+                        None => (carry.own.at(task), true),
+                    };
+                    of_z.product(task, rows, width, (dz.at(0), dz.ld), (to, nr), add);
+                }
+                run(BackReset {
                     rows,
                     went_on,
                     len: units.len(),
                     h,
                     nr,
                     block,
-                    keeps: cell.keeps,
                     earlier,
                     h0: h0.get().add(first),
-                    dy: shift(dyp.get(), at),
+                    dreset: dreset.at(task),
+                    dbent: dbent.as_ref().map_or(std::ptr::null(), |own| own.at(task)),
                     dh: carry.own.at(task),
-                    dx,
-                    dz: dz.at(0).add(first),
-                    dn: dn.at(0).add(first),
-                    ld: dz.ld,
+                    dx: dx[0],
+                    dr: dr.at(0).add(first),
+                    ld: dr.ld,
+                    reset: resets.as_ref().map_or(std::ptr::null_mut(), |room| room.at(at)),
+                    bent: bents.as_ref().map_or(std::ptr::null_mut(), |room| room.at(at)),
                 });
             }
-            let width = f.width(task);
-            of_n.product(task, rows, width, (dn.at(0), dn.ld), (dreset.at(task), nr), false);
-            if let Some(of_z) = &of_z {
-                let (to, add) = match &dbent {
-                    Some(own) => (own.at(task), false),
-                    None => (carry.own.at(task), true),
-                };
-                of_z.product(task, rows, width, (dz.at(0), dz.ld), (to, nr), add);
-            }
-            run(BackReset {
-                rows,
-                went_on,
-                len: units.len(),
-                h,
-                nr,
-                block,
-                earlier,
-                h0: h0.get().add(first),
-                dreset: dreset.at(task),
-                dbent: dbent.as_ref().map_or(std::ptr::null(), |own| own.at(task)),
-                dh: carry.own.at(task),
-                dx: dx[0],
-                dr: dr.at(0).add(first),
-                ld: dr.ld,
-                reset: resets.as_ref().map_or(std::ptr::null_mut(), |room| room.at(at)),
-                bent: bents.as_ref().map_or(std::ptr::null_mut(), |room| room.at(at)),
-            });
-        }
-    };
-    {
+        };
         let _small = f.one_thread_if_small(h, h);
         for_steps(2 * (f.steps() + 1), f.tasks, turns);
-    }
+        Ok(())
+    })?;
     let mut weights = vec![None];
     if let Some(resets) = &resets {
         let dw = Tensor::empty(op, &[cell.products * h, h], T::DTYPE)?;

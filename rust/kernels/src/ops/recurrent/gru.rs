@@ -3,7 +3,7 @@
 
 use super::carry::Carry;
 use super::checks::{Checked, CheckedBack, pointer};
-use super::frame::{Num, Own, Room, Turns, copy_rows, get, put, shift};
+use super::frame::{Num, Own, Room, Turns, copy_rows, get, in_blocks, put, shift};
 use super::weights::{Before, Panels, sums_of, weight_grad};
 use super::{Gradients, Outcome};
 use crate::error::Result;
@@ -72,44 +72,48 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let nr = f.nr;
     let (y, hn) = (k.rows_of(h)?, k.state_of(h)?);
     let saved = if save { Some(k.room_to_save::<T>(&f, SLOTS)?) } else { None };
-    let scratch = if save { None } else { Some(Own::<T>::slots(op, &f, SLOTS)?) };
     let panels = Panels::<T>::gates(op, k.weight(0), 3)?;
-    // SAFETY: the state was checked to be of the batch.
-    let state = unsafe { Turns::new(op, &f, k.state[0].ptr::<T>(), h)? };
     let (xp, yp) = (SendPtr(k.x.ptr::<T>()), SendPtr(y.ptr::<T>()));
     let (hp, sp) = (SendPtr(hn.ptr::<T>()), SendPtr(pointer::<T>(saved.as_ref())));
     let bias = SendPtr(pointer::<T>(k.weights[1].as_ref()));
-    let _small = f.one_thread_if_small(h, 3 * h);
-    for_steps(f.steps(), f.tasks, |s, task| {
-        let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
-        let block = match &scratch {
-            Some(own) => own.at(task),
-            None => sp.get().wrapping_add(f.saved_at(s, task, SLOTS)),
-        };
-        // SAFETY: each task writes its own units of this step; those of the state were written before.
-        unsafe {
-            let (old, next) = (state.at(s), state.at(s + 1).add(first));
-            for (gate, slot) in [(0, 0), (1, 1), (2, 3)] {
-                let to = (block.add(slot * nr), SLOTS * nr);
-                let from = (old.cast_const(), state.ld);
-                panels.product(task * 3 + gate, rows, f.width(task), from, to, false);
+    in_blocks(&f.blocks::<T>(3 * h * h), f.total * 3 * h * h, |f| {
+        let scratch = if save { None } else { Some(Own::<T>::slots(op, f, SLOTS)?) };
+        // SAFETY: the state was checked to be of the batch.
+        let state = unsafe { Turns::new(op, f, k.state[0].ptr::<T>().add(f.lo * h), h)? };
+        let hp = SendPtr(hp.get().wrapping_add(f.lo * h));
+        let _small = f.one_thread_if_small(h, 3 * h);
+        for_steps(f.steps(), f.tasks, |s, task| {
+            let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
+            let block = match &scratch {
+                Some(own) => own.at(task),
+                None => sp.get().wrapping_add(f.saved_at(s, task, SLOTS)),
+            };
+            // SAFETY: each task writes its own units of this step; those of the state were written before.
+            unsafe {
+                let (old, next) = (state.at(s), state.at(s + 1).add(first));
+                for (gate, slot) in [(0, 0), (1, 1), (2, 3)] {
+                    let to = (block.add(slot * nr), SLOTS * nr);
+                    let from = (old.cast_const(), state.ld);
+                    panels.product(task * 3 + gate, rows, f.width(task), from, to, false);
+                }
+                run(Ahead {
+                    rows,
+                    len: units.len(),
+                    h,
+                    nr,
+                    x: xp.get().add(f.start[s] * 3 * h + first),
+                    block,
+                    old: old.add(first),
+                    y: yp.get().add(f.start[s] * h + first),
+                    next,
+                    ldn: state.ld,
+                    bias: shift(bias.get(), first),
+                });
+                copy_rows(next, state.ld, hp.get().add(first), h, f.go_on(s)..rows, units.len());
             }
-            run(Ahead {
-                rows,
-                len: units.len(),
-                h,
-                nr,
-                x: xp.get().add(f.start[s] * 3 * h + first),
-                block,
-                old: old.add(first),
-                y: yp.get().add(f.start[s] * h + first),
-                next,
-                ldn: state.ld,
-                bias: shift(bias.get(), first),
-            });
-            copy_rows(next, state.ld, hp.get().add(first), h, f.go_on(s)..rows, units.len());
-        }
-    });
+        });
+        Ok(())
+    })?;
     Ok(Outcome { y, state: vec![hn], saved })
 }
 
@@ -183,13 +187,16 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let dx = k.rows_of(3 * h)?;
     let dh0 = if b.need_state(0) { Some(k.state_of(h)?) } else { None };
     let panels = Panels::<T>::back(op, k.weight(0), 0..3 * h)?;
-    let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
-    let dg = Turns::<T>::empty(op, &f, 3 * h)?;
     let dp = Room::<T>::new(op, f.total * h)?;
-    let sums = Room::<T>::zeroed(op, 3 * f.tasks * nr)?;
+    let blocks = f.blocks::<T>(3 * h * h);
+    let sums = Room::<T>::zeroed(op, blocks.len() * 3 * f.tasks * nr)?;
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));
     let (yp, h0) = (SendPtr(b.y.ptr::<T>()), SendPtr(k.state[0].ptr::<T>()));
-    {
+    in_blocks(&blocks, f.total * 3 * h * h, |f| {
+        let carry = Carry::new(op, f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
+        let dg = Turns::<T>::empty(op, f, 3 * h)?;
+        let h0 = SendPtr(h0.get().wrapping_add(f.lo * h));
+
         let _small = f.one_thread_if_small(3 * h, h);
         for_steps(f.steps() + 1, f.tasks, |turn, task| {
             let (units, first) = (f.units(task), f.units(task).start);
@@ -214,11 +221,12 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
                     dg: dg.at(turn).add(first),
                     ldg: dg.ld,
                     dp: dp.at(at),
-                    sums: sums.at(task * 3 * nr),
+                    sums: sums.at((f.index * f.tasks + task) * 3 * nr),
                 });
             }
         });
-    }
+        Ok(())
+    })?;
     let mut weights = vec![None, None];
     if b.need_weight(0) {
         let dw = Tensor::empty(op, &[3 * h, h], T::DTYPE)?;
@@ -231,7 +239,7 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         weights[0] = Some(dw);
     }
     if b.need_weight(1) && k.weights[1].is_some() {
-        weights[1] = Some(sums_of(op, &f, &sums, 3, 0..3)?);
+        weights[1] = Some(sums_of(op, &f, &sums, blocks.len(), 3, 0..3)?);
     }
     Ok(Gradients { x: b.need_x().then_some(dx), state: vec![dh0], weights })
 }

@@ -217,7 +217,9 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let (xp, yp) = (SendPtr(k.x.ptr::<T>()), SendPtr(y.ptr::<T>()));
     let (hp, cp) = (SendPtr(hn.ptr::<T>()), SendPtr(cn.ptr::<T>()));
     let sp = SendPtr(pointer::<T>(saved.as_ref()));
-    let [gain_hh, gain, bias] = [1, 2, 3].map(|i| SendPtr(k.weight(i).ptr::<T>()));
+    let [gain_hh, gain] = [1, 2].map(|i| SendPtr(k.weight(i).ptr::<T>()));
+    let none = Room::<T>::zeroed(op, h)?;
+    let bias = SendPtr(k.weights[3].as_ref().map_or(none.at(0), |t| t.ptr::<T>()));
     let _small = f.one_thread_if_small(h, 4 * h);
     for_steps(3 * f.steps(), f.tasks, |phase, task| {
         let s = phase / 3;

@@ -194,7 +194,9 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         (Room::<T>::zeroed(op, 4 * f.tasks * nr)?, Room::<T>::zeroed(op, 2 * f.tasks * nr)?);
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));
     let (dcn, dc0p) = (SendPtr(pointer::<T>(b.dstate[1].as_ref())), SendPtr(pointer::<T>(dc0.as_ref())));
-    let [gain_hh, gain, bias] = [1, 2, 3].map(|i| SendPtr(k.weight(i).ptr::<T>()));
+    let [gain_hh, gain] = [1, 2].map(|i| SendPtr(k.weight(i).ptr::<T>()));
+    let none = Room::<T>::zeroed(op, h)?;
+    let bias = SendPtr(k.weights[3].as_ref().map_or(none.at(0), |t| t.ptr::<T>()));
     let turns = |phase: usize, task: usize| {
         let (turn, len, first) = (phase / 3, f.units(task).len(), f.units(task).start);
         let (rows, later) = (carry.rows(turn), carry.later(turn));
@@ -252,11 +254,11 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         weights[0] = Some(dw);
     }
     if b.need_weight(1) {
-        weights[1] = Some(sums_of(op, &f, &gain_sums, 4, 0..4)?);
+        weights[1] = Some(sums_of(op, &f, &gain_sums, 1, 4, 0..4)?);
     }
     for i in 0..2 {
-        if b.need_weight(2 + i) {
-            weights[2 + i] = Some(sums_of(op, &f, &exit_sums, 2, i..i + 1)?);
+        if b.need_weight(2 + i) && k.weights[2 + i].is_some() {
+            weights[2 + i] = Some(sums_of(op, &f, &exit_sums, 1, 2, i..i + 1)?);
         }
     }
     Ok(Gradients { x: b.need_x().then_some(dx), state: vec![dh0, dc0], weights })

@@ -3,7 +3,7 @@
 
 use super::carry::Carry;
 use super::checks::{Checked, CheckedBack, pointer};
-use super::frame::{Num, Own, Room, Turns, copy_rows, get, put, shift};
+use super::frame::{Num, Own, Room, Turns, copy_rows, get, in_blocks, put, shift};
 use super::weights::{Before, Panels, sums_of, weight_grad};
 use super::{Gradients, Outcome};
 use crate::error::Result;
@@ -87,77 +87,85 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let y = k.rows_of(r)?;
     let (hn, cn) = (k.state_of(r)?, k.state_of(h)?);
     let saved = if save { Some(k.room_to_save::<T>(&f, SLOTS)?) } else { None };
-    let scratch = if save { None } else { Some(Own::<T>::slots(op, &f, SLOTS)?) };
     let panels = Panels::<T>::gates(op, k.weight(0), 4)?;
     let back_out = projection.map(|w| Panels::<T>::gates(op, w, 1)).transpose()?;
-    // SAFETY: the states were checked to be of the batch.
-    let (state, c) =
-        unsafe { (Turns::new(op, &f, k.state[0].ptr::<T>(), r)?, Own::new(op, &f, k.state[1].ptr::<T>())?) };
-    // What the projection sees.
-    let inner = back_out.as_ref().map(|_| Turns::<T>::empty(op, &f, h)).transpose()?;
     let (xp, yp) = (SendPtr(k.x.ptr::<T>()), SendPtr(y.ptr::<T>()));
-    let (hp, cp) = (SendPtr(hn.ptr::<T>()), SendPtr(cn.ptr::<T>()));
     let sp = SendPtr(pointer::<T>(saved.as_ref()));
     let pp = SendPtr(pointer::<T>(p));
-    let gates = |s: usize, task: usize| {
-        let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
-        let block = match &scratch {
-            Some(own) => own.at(task),
-            None => sp.get().wrapping_add(f.saved_at(s, task, SLOTS)),
-        };
-        let (next, ldn) = match &inner {
-            Some(inner) => (inner.at(0), inner.ld),
-            None => (state.at(s + 1), state.ld),
-        };
-        // SAFETY: each task writes its own units of this step; those of the state were written before.
-        unsafe {
-            for g in 0..4 {
-                let to = (block.add(g * nr), SLOTS * nr);
-                let from = (state.at(s).cast_const(), state.ld);
-                panels.product(task * 4 + g, rows, f.width(task), from, to, false);
-            }
-            run(Ahead {
-                rows,
-                len: units.len(),
-                h,
-                nr,
-                x: xp.get().add(f.start[s] * 4 * h + first),
-                block,
-                c: c.at(task),
-                y: if inner.is_some() { std::ptr::null_mut() } else { yp.get().add(f.start[s] * h + first) },
-                next: next.add(first),
-                ldn,
-                p: shift(pp.get(), first),
-            });
-            let ended = f.go_on(s)..rows;
-            c.give_rows(&f, task, ended.clone(), cp.get().add(first));
-            if inner.is_none() {
-                copy_rows(next.add(first), ldn, hp.get().add(first), h, ended, units.len());
-            }
-        }
-    };
-    let _small = f.one_thread_if_small(r, 4 * h);
-    match (&inner, &back_out) {
-        (Some(inner), Some(panels)) => for_steps(2 * f.steps(), f.tasks, |phase, task| {
-            let s = phase / 2;
-            if phase.is_multiple_of(2) {
-                return gates(s, task);
-            }
-            let first = task * nr;
-            if first >= r {
-                return;
-            }
-            let (n, rows) = (nr.min(r - first), f.rows[s]);
-            // SAFETY: as above, of the output's columns.
+    in_blocks(&f.blocks::<T>(4 * h * r), f.total * 4 * h * r, |f| {
+        let scratch = if save { None } else { Some(Own::<T>::slots(op, f, SLOTS)?) };
+        let at = |t: &Tensor, columns: usize| t.ptr::<T>().wrapping_add(f.lo * columns);
+        // SAFETY: the states were checked to be of the batch.
+        let (state, c) =
+            unsafe { (Turns::new(op, f, at(&k.state[0], r), r)?, Own::new(op, f, at(&k.state[1], h))?) };
+        // What the projection sees.
+        let inner = back_out.as_ref().map(|_| Turns::<T>::empty(op, f, h)).transpose()?;
+        let (hp, cp) = (SendPtr(at(&hn, r)), SendPtr(at(&cn, h)));
+        let gates = |s: usize, task: usize| {
+            let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
+            let block = match &scratch {
+                Some(own) => own.at(task),
+                None => sp.get().wrapping_add(f.saved_at(s, task, SLOTS)),
+            };
+            let (next, ldn) = match &inner {
+                Some(inner) => (inner.at(0), inner.ld),
+                None => (state.at(s + 1), state.ld),
+            };
+            // SAFETY: each task writes its own units of this step; those of the state were written before.
             unsafe {
-                let to = yp.get().add(f.start[s] * r + first);
-                panels.product(task, rows, n, (inner.at(0).cast_const(), inner.ld), (to, r), false);
-                copy_rows(to, r, state.at(s + 1).add(first), state.ld, 0..rows, n);
-                copy_rows(to, r, hp.get().add(first), r, f.go_on(s)..rows, n);
+                for g in 0..4 {
+                    let to = (block.add(g * nr), SLOTS * nr);
+                    let from = (state.at(s).cast_const(), state.ld);
+                    panels.product(task * 4 + g, rows, f.width(task), from, to, false);
+                }
+                run(Ahead {
+                    rows,
+                    len: units.len(),
+                    h,
+                    nr,
+                    x: xp.get().add(f.start[s] * 4 * h + first),
+                    block,
+                    c: c.at(task),
+                    y: if inner.is_some() {
+                        std::ptr::null_mut()
+                    } else {
+                        yp.get().add(f.start[s] * h + first)
+                    },
+                    next: next.add(first),
+                    ldn,
+                    p: shift(pp.get(), first),
+                });
+                let ended = f.go_on(s)..rows;
+                c.give_rows(f, task, ended.clone(), cp.get().add(first));
+                if inner.is_none() {
+                    copy_rows(next.add(first), ldn, hp.get().add(first), h, ended, units.len());
+                }
             }
-        }),
-        _ => for_steps(f.steps(), f.tasks, gates),
-    }
+        };
+        let _small = f.one_thread_if_small(r, 4 * h);
+        match (&inner, &back_out) {
+            (Some(inner), Some(panels)) => for_steps(2 * f.steps(), f.tasks, |phase, task| {
+                let s = phase / 2;
+                if phase.is_multiple_of(2) {
+                    return gates(s, task);
+                }
+                let first = task * nr;
+                if first >= r {
+                    return;
+                }
+                let (n, rows) = (nr.min(r - first), f.rows[s]);
+                // SAFETY: as above, of the output's columns.
+                unsafe {
+                    let to = yp.get().add(f.start[s] * r + first);
+                    panels.product(task, rows, n, (inner.at(0).cast_const(), inner.ld), (to, r), false);
+                    copy_rows(to, r, state.at(s + 1).add(first), state.ld, 0..rows, n);
+                    copy_rows(to, r, hp.get().add(first), r, f.go_on(s)..rows, n);
+                }
+            }),
+            _ => for_steps(f.steps(), f.tasks, gates),
+        }
+        Ok(())
+    })?;
     Ok(Outcome { y, state: vec![hn, cn], saved })
 }
 
@@ -248,7 +256,7 @@ impl<T: Float> Kernel<T> for Back<T> {
 
 pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let (op, f) = (k.op, k.frame::<T>());
-    let (h, r, nr, steps) = (k.h, k.r, f.nr, f.steps());
+    let (h, r, nr) = (k.h, k.r, f.nr);
     let projection = if k.kind == super::Kind::Lstm { k.weights[1].as_ref() } else { None };
     let p = if projection.is_none() { k.weights[1].as_ref() } else { None };
     let saved = SendPtr(b.saved::<T>(op, &f, SLOTS)?);
@@ -256,102 +264,118 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let dh0 = if b.need_state(0) { Some(k.state_of(r)?) } else { None };
     let dc0 = if b.need_state(1) { Some(k.state_of(h)?) } else { None };
     let panels = Panels::<T>::back(op, k.weight(0), 0..4 * h)?;
-    // SAFETY: the states were checked to be of the batch.
-    let (c0, dc) = unsafe { (Own::new(op, &f, k.state[1].ptr::<T>())?, Own::new(op, &f, std::ptr::null())?) };
-    let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), r)?;
-    let sums = Room::<T>::zeroed(op, 3 * f.tasks * nr)?;
-    let dg = Turns::<T>::empty(op, &f, 4 * h)?;
-    let mut inner = None;
+    let blocks = f.blocks::<T>(4 * h * r);
+    let sums = Room::<T>::zeroed(op, blocks.len() * 3 * f.tasks * nr)?;
+    // The gradients of the projected output, and what was projected.
+    let mut projected = None;
     if let Some(w) = projection {
-        let (rows, dh) = (Room::<T>::new(op, f.total * r)?, Turns::<T>::empty(op, &f, r)?);
         let outputs = if b.need_weight(1) { Some(Room::<T>::new(op, f.total * h)?) } else { None };
-        inner = Some((Panels::<T>::back(op, w, 0..r)?, dh, Own::<T>::slots(op, &f, 1)?, rows, outputs));
+        projected = Some((Panels::<T>::back(op, w, 0..r)?, Room::<T>::new(op, f.total * r)?, outputs));
     }
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));
     let (dcn, dc0p) = (SendPtr(pointer::<T>(b.dstate[1].as_ref())), SendPtr(pointer::<T>(dc0.as_ref())));
     let pp = SendPtr(pointer::<T>(p));
-    // SAFETY: the gates' gradients were written in the turn before.
-    let receive = |turn: usize, task: usize| unsafe {
-        carry.receive(turn, task, &panels, (dg.at(turn + 1).cast_const(), dg.ld), false)
-    };
-    let gates = |turn: usize, task: usize| {
-        let later = carry.later(turn);
-        let (units, first) = (f.units(task), f.units(task).start);
-        // SAFETY: each task writes its own units.
-        unsafe {
-            let Some(s) = carry.step(turn) else {
-                return dc.give_rows(&f, task, 0..later, shift(dc0p.get(), first));
-            };
-            let rows = f.rows[s];
-            dc.give_rows(&f, task, rows.min(later)..later, shift(dc0p.get(), first));
-            dc.take_rows(&f, task, later.min(rows)..rows, shift(dcn.get(), first));
-            let (dh, dy, outputs) = match &inner {
-                None => (carry.own.at(task), shift(dyp.get(), f.start[s] * h + first), std::ptr::null_mut()),
-                Some((panels, dh, own, _, outputs)) => {
-                    let from = (dh.at(0).cast_const(), dh.ld);
-                    panels.product(task, rows, f.width(task), from, (own.at(task), nr), false);
-                    let outputs = outputs.as_ref().map(|o| o.at(f.start[s] * h + first));
-                    (own.at(task), std::ptr::null_mut(), outputs.unwrap_or(std::ptr::null_mut()))
-                }
-            };
-            let earlier = if s == 0 { saved.get() } else { saved.get().add(f.saved_at(s - 1, task, SLOTS)) };
-            run(Back {
-                rows,
-                went_on: f.went_on(s),
-                len: units.len(),
-                h,
-                nr,
-                block: saved.get().add(f.saved_at(s, task, SLOTS)),
-                earlier,
-                c0: c0.at(task),
-                dy,
-                dh,
-                dc: dc.at(task),
-                dx: dxp.get().add(f.start[s] * 4 * h + first),
-                dg: dg.at(turn).add(first),
-                ldg: dg.ld,
-                p: shift(pp.get(), first),
-                dp: sums.at(task * 3 * nr),
-                inner: outputs,
-            });
+    in_blocks(&blocks, f.total * 4 * h * r, |f| {
+        let steps = f.steps();
+        // SAFETY: the states were checked to be of the batch.
+        let (c0, dc) = unsafe {
+            let c0 = k.state[1].ptr::<T>().add(f.lo * h);
+            (Own::new(op, f, c0)?, Own::new(op, f, std::ptr::null())?)
+        };
+        let carry = Carry::new(op, f, b.dstate[0].as_ref(), dh0.as_ref(), r)?;
+        let dg = Turns::<T>::empty(op, f, 4 * h)?;
+        let mut inner = None;
+        if let Some((panels, rows, outputs)) = &projected {
+            inner = Some((panels, Turns::<T>::empty(op, f, r)?, Own::<T>::slots(op, f, 1)?, rows, outputs));
         }
-    };
-    {
-        let _small = f.one_thread_if_small(4 * h, r);
-        match &inner {
-            None => for_steps(steps + 1, f.tasks, |turn, task| {
-                receive(turn, task);
-                gates(turn, task);
-            }),
-            Some((_, dh, _, rows_out, _)) => for_steps(2 * (steps + 1), f.tasks, |phase, task| {
-                let (turn, first) = (phase / 2, task * nr);
-                if phase % 2 == 1 {
-                    return gates(turn, task);
-                }
-                if first >= r {
-                    return;
-                }
-                receive(turn, task);
-                let Some(s) = carry.step(turn) else { return };
-                let n = nr.min(r - first);
-                // SAFETY: as above.
-                unsafe {
-                    for b in 0..f.rows[s] {
-                        let from = carry.own.at(task).add(b * nr);
-                        if !dyp.get().is_null() {
-                            let dy = dyp.get().add((f.start[s] + b) * r + first);
-                            for j in 0..n {
-                                *from.add(j) += *dy.add(j);
-                            }
-                        }
-                        std::ptr::copy_nonoverlapping(from, dh.at(0).add(b * dh.ld + first), n);
-                        let row = rows_out.at((f.start[s] + b) * r + first);
-                        std::ptr::copy_nonoverlapping(from, row, n);
+        let (dcn, dc0p) = (SendPtr(shift(dcn.get(), f.lo * h)), SendPtr(shift(dc0p.get(), f.lo * h)));
+        // SAFETY: the gates' gradients were written in the turn before.
+        let receive = |turn: usize, task: usize| unsafe {
+            carry.receive(turn, task, &panels, (dg.at(turn + 1).cast_const(), dg.ld), false)
+        };
+        let gates = |turn: usize, task: usize| {
+            let later = carry.later(turn);
+            let (units, first) = (f.units(task), f.units(task).start);
+            // SAFETY: each task writes its own units.
+            unsafe {
+                let Some(s) = carry.step(turn) else {
+                    return dc.give_rows(f, task, 0..later, shift(dc0p.get(), first));
+                };
+                let rows = f.rows[s];
+                dc.give_rows(f, task, rows.min(later)..later, shift(dc0p.get(), first));
+                dc.take_rows(f, task, later.min(rows)..rows, shift(dcn.get(), first));
+                let (dh, dy, outputs) = match &inner {
+                    None => {
+                        (carry.own.at(task), shift(dyp.get(), f.start[s] * h + first), std::ptr::null_mut())
                     }
-                }
-            }),
+                    Some((panels, dh, own, _, outputs)) => {
+                        let from = (dh.at(0).cast_const(), dh.ld);
+                        panels.product(task, rows, f.width(task), from, (own.at(task), nr), false);
+                        let outputs = outputs.as_ref().map(|o| o.at(f.start[s] * h + first));
+                        (own.at(task), std::ptr::null_mut(), outputs.unwrap_or(std::ptr::null_mut()))
+                    }
+                };
+                let earlier =
+                    if s == 0 { saved.get() } else { saved.get().add(f.saved_at(s - 1, task, SLOTS)) };
+                run(Back {
+                    rows,
+                    went_on: f.went_on(s),
+                    len: units.len(),
+                    h,
+                    nr,
+                    block: saved.get().add(f.saved_at(s, task, SLOTS)),
+                    earlier,
+                    c0: c0.at(task),
+                    dy,
+                    dh,
+                    dc: dc.at(task),
+                    dx: dxp.get().add(f.start[s] * 4 * h + first),
+                    dg: dg.at(turn).add(first),
+                    ldg: dg.ld,
+                    p: shift(pp.get(), first),
+                    dp: sums.at((f.index * f.tasks + task) * 3 * nr),
+                    inner: outputs,
+                });
+            }
+        };
+        {
+            let _small = f.one_thread_if_small(4 * h, r);
+            match &inner {
+                None => for_steps(steps + 1, f.tasks, |turn, task| {
+                    receive(turn, task);
+                    gates(turn, task);
+                }),
+                Some((_, dh, _, rows_out, _)) => for_steps(2 * (steps + 1), f.tasks, |phase, task| {
+                    let (turn, first) = (phase / 2, task * nr);
+                    if phase % 2 == 1 {
+                        return gates(turn, task);
+                    }
+                    if first >= r {
+                        return;
+                    }
+                    receive(turn, task);
+                    let Some(s) = carry.step(turn) else { return };
+                    let n = nr.min(r - first);
+                    // SAFETY: as above.
+                    unsafe {
+                        for b in 0..f.rows[s] {
+                            let from = carry.own.at(task).add(b * nr);
+                            if !dyp.get().is_null() {
+                                let dy = dyp.get().add((f.start[s] + b) * r + first);
+                                for j in 0..n {
+                                    *from.add(j) += *dy.add(j);
+                                }
+                            }
+                            std::ptr::copy_nonoverlapping(from, dh.at(0).add(b * dh.ld + first), n);
+                            let row = rows_out.at((f.start[s] + b) * r + first);
+                            std::ptr::copy_nonoverlapping(from, row, n);
+                        }
+                    }
+                }),
+            }
         }
-    }
+        Ok(())
+    })?;
     let mut weights = vec![None, None];
     // SAFETY: the loop wrote all rows; the gradients are fresh.
     unsafe {
@@ -362,14 +386,14 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
             weights[0] = Some(dw);
         }
         if b.need_weight(1) {
-            weights[1] = match &inner {
-                Some((_, _, _, rows, Some(outputs))) => {
+            weights[1] = match &projected {
+                Some((_, rows, Some(outputs))) => {
                     let dw = Tensor::empty(op, &[r, h], T::DTYPE)?;
                     let outputs = Strided { ptr: outputs.at(0).cast_const(), line: 1, k: h as isize };
                     weight_grad([r, h, f.total], rows.at(0), r, &outputs, dw.ptr::<T>());
                     Some(dw)
                 }
-                _ if p.is_some() => Some(sums_of(op, &f, &sums, 3, 0..3)?),
+                _ if p.is_some() => Some(sums_of(op, &f, &sums, blocks.len(), 3, 0..3)?),
                 _ => None,
             };
         }

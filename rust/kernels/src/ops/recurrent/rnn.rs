@@ -2,7 +2,7 @@
 
 use super::carry::Carry;
 use super::checks::{Checked, CheckedBack, pointer};
-use super::frame::{Num, Own, Turns, copy_rows, get, put, shift};
+use super::frame::{Num, Own, Turns, copy_rows, get, in_blocks, put, shift};
 use super::weights::{Before, Panels, weight_grad};
 use super::{Gradients, Kind, Outcome};
 use crate::error::Result;
@@ -58,39 +58,43 @@ pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let (op, f, h) = (k.op, k.frame::<T>(), k.h);
     let (y, hn) = (k.rows_of(h)?, k.state_of(h)?);
     let saved = if save && k.kind == Kind::ResidualRnn { Some(k.room_to_save::<T>(&f, 1)?) } else { None };
-    let scratch = if saved.is_some() { None } else { Some(Own::<T>::slots(op, &f, 1)?) };
     let panels = Panels::<T>::gates(op, k.weight(0), 1)?;
-    // SAFETY: the state was checked to be of the batch.
-    let state = unsafe { Turns::new(op, &f, k.state[0].ptr::<T>(), h)? };
     let (xp, yp) = (SendPtr(k.x.ptr::<T>()), SendPtr(y.ptr::<T>()));
     let (hp, sp) = (SendPtr(hn.ptr::<T>()), SendPtr(pointer::<T>(saved.as_ref())));
-    let _small = f.one_thread_if_small(h, h);
-    for_steps(f.steps(), f.tasks, |s, task| {
-        let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
-        let block = match &scratch {
-            Some(own) => own.at(task),
-            None => sp.get().wrapping_add(f.saved_at(s, task, 1)),
-        };
-        // SAFETY: each task writes its own units of this step; those of the state were written before.
-        unsafe {
-            let (old, next) = (state.at(s), state.at(s + 1).add(first));
-            panels.product(task, rows, f.width(task), (old.cast_const(), state.ld), (block, f.nr), false);
-            run(Ahead {
-                kind: k.kind,
-                rows,
-                len: units.len(),
-                h,
-                nr: f.nr,
-                x: xp.get().add(f.start[s] * h + first),
-                block,
-                old: old.add(first),
-                y: yp.get().add(f.start[s] * h + first),
-                next,
-                ldn: state.ld,
-            });
-            copy_rows(next, state.ld, hp.get().add(first), h, f.go_on(s)..rows, units.len());
-        }
-    });
+    in_blocks(&f.blocks::<T>(h * h), f.total * h * h, |f| {
+        let scratch = if sp.get().is_null() { Some(Own::<T>::slots(op, f, 1)?) } else { None };
+        // SAFETY: the state was checked to be of the batch.
+        let state = unsafe { Turns::new(op, f, k.state[0].ptr::<T>().add(f.lo * h), h)? };
+        let hp = SendPtr(hp.get().wrapping_add(f.lo * h));
+        let _small = f.one_thread_if_small(h, h);
+        for_steps(f.steps(), f.tasks, |s, task| {
+            let (rows, units, first) = (f.rows[s], f.units(task), f.units(task).start);
+            let block = match &scratch {
+                Some(own) => own.at(task),
+                None => sp.get().wrapping_add(f.saved_at(s, task, 1)),
+            };
+            // SAFETY: each task writes its own units of this step; those of the state were written before.
+            unsafe {
+                let (old, next) = (state.at(s), state.at(s + 1).add(first));
+                panels.product(task, rows, f.width(task), (old.cast_const(), state.ld), (block, f.nr), false);
+                run(Ahead {
+                    kind: k.kind,
+                    rows,
+                    len: units.len(),
+                    h,
+                    nr: f.nr,
+                    x: xp.get().add(f.start[s] * h + first),
+                    block,
+                    old: old.add(first),
+                    y: yp.get().add(f.start[s] * h + first),
+                    next,
+                    ldn: state.ld,
+                });
+                copy_rows(next, state.ld, hp.get().add(first), h, f.go_on(s)..rows, units.len());
+            }
+        });
+        Ok(())
+    })?;
     Ok(Outcome { y, state: vec![hn], saved })
 }
 
@@ -146,11 +150,12 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let dx = k.rows_of(h)?;
     let dh0 = if b.need_state(0) { Some(k.state_of(h)?) } else { None };
     let panels = Panels::<T>::back(op, k.weight(0), 0..h)?;
-    let carry = Carry::new(op, &f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
-    let dg = Turns::<T>::empty(op, &f, h)?;
     let (dyp, dxp) = (SendPtr(pointer::<T>(b.dy.as_ref())), SendPtr(dx.ptr::<T>()));
     let (yp, saved) = (SendPtr(b.y.ptr::<T>()), SendPtr(saved));
-    {
+    in_blocks(&f.blocks::<T>(h * h), f.total * h * h, |f| {
+        let carry = Carry::new(op, f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
+        let dg = Turns::<T>::empty(op, f, h)?;
+
         let _small = f.one_thread_if_small(h, h);
         for_steps(f.steps() + 1, f.tasks, |turn, task| {
             let (units, first) = (f.units(task), f.units(task).start);
@@ -179,7 +184,8 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
                 });
             }
         });
-    }
+        Ok(())
+    })?;
     let mut weights = vec![None];
     if b.need_weight(0) {
         let dw = Tensor::empty(op, &[h, h], T::DTYPE)?;

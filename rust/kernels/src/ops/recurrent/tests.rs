@@ -267,12 +267,14 @@ fn close(got: &[f64], want: &[f64], bound: f64, what: &str) {
 /// All kinds, at sizes that leave parts of vectors, panels and strips over.
 fn cases() -> Vec<Case> {
     let mut all = Vec::new();
-    let shapes: [(usize, &[usize], bool); 7] = [
+    let shapes: [(usize, &[usize], bool); 9] = [
         (1, &[1], false),
         (5, &[3, 3], false),
         (7, &[1, 1, 1, 1], false),
         (33, &[3, 3, 3], false),
         (20, &[15, 15], false),
+        (20, &[33, 20, 18, 2], true),
+        (3, &[16, 16], false),
         (9, &[4, 4, 2, 1, 1], true),
         (35, &[5, 3, 3], true),
     ];
@@ -357,9 +359,10 @@ fn float32_gradients_are_those_of_float64() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
-    for kind in Kind::ALL {
-        let case =
-            Case::new(kind, kind == Kind::Lstm, 130, &[37, 37, 36, 35, 1], true, true).cast(DType::F32);
+    // Threads share the rows of the first, and the units of the second.
+    let sizes: [&[usize]; 2] = [&[37, 37, 36, 35, 1], &[9, 9, 8]];
+    for (kind, sizes) in Kind::ALL.into_iter().flat_map(|kind| sizes.map(|sizes| (kind, sizes))) {
+        let case = Case::new(kind, kind == Kind::Lstm, 130, sizes, true, true).cast(DType::F32);
         let run = |threads: usize| {
             set_num_threads(threads);
             let out = sequence(&case.sequence(), true).unwrap();

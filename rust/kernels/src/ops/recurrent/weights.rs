@@ -156,11 +156,13 @@ pub(super) unsafe fn weight_grad<T: Num>(
     gemm_operands(n, columns, k, &left, before, out)
 }
 
-/// Some of the `gates` vectors that tasks have summed up, `[tasks][gates][nr]`, as one `[wanted * h]`.
+/// Some of the `gates` vectors that the tasks of some blocks have summed up, `[blocks][tasks][gates][nr]`,
+/// as one `[wanted * h]`.
 pub(super) fn sums_of<T: Num>(
     op: &'static str,
     f: &Frame,
     sums: &Room<T>,
+    blocks: usize,
     gates: usize,
     wanted: Range<usize>,
 ) -> Result<Tensor> {
@@ -168,11 +170,16 @@ pub(super) fn sums_of<T: Num>(
     for task in 0..f.tasks {
         let units = f.units(task);
         for (i, gate) in wanted.clone().enumerate() {
-            // SAFETY: both hold these units.
-            unsafe {
-                let from = sums.at((task * gates + gate) * f.nr);
-                let to = out.ptr::<T>().add(i * f.h + units.start);
-                std::ptr::copy_nonoverlapping(from, to, units.len());
+            for unit in 0..units.len() {
+                let of = |block: usize| ((block * f.tasks + task) * gates + gate) * f.nr + unit;
+                // SAFETY: both hold this unit.
+                unsafe {
+                    let mut sum = *sums.at(of(0));
+                    for block in 1..blocks {
+                        sum += *sums.at(of(block));
+                    }
+                    *out.ptr::<T>().add(i * f.h + units.start + unit) = sum;
+                }
             }
         }
     }

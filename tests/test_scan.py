@@ -309,6 +309,50 @@ def test_fused_neighbours_in_sequential_are_two_operations():
     )
 
 
+@pytest.mark.parametrize("rows", [16, 33, 196])
+def test_rows_in_parts_of_several_sizes(rows):
+    # Of 196 rows the last part has four, whose products are of another kind.
+    w, b, v = leaf(H, H), leaf(H), leaf(H, H)
+
+    def cell(x, h):
+        y = ((x + h) @ w + b) @ v
+        return y, lt.tanh(y)
+
+    check(cell, leaf(3, rows, H), leaf(rows, H), [w, b, v])
+
+
+def test_states_that_pass_no_gradient_on():
+    k = lt.ones(B, H, dtype=lt.float64)
+    check(lambda x, h: (x * h, k * 2), leaf(T, B, H), leaf(B, H))
+    check(lambda x, h: (x * h.t().t(), h.detach() * 0.5), leaf(T, B, H), leaf(B, H))
+
+
+def test_a_step_that_begins_with_a_cheap_function_of_its_state():
+    w = leaf(H, H)
+    check(lambda x, h: (x.sum(1), lt.relu(h) @ w + x), leaf(T, B, H), leaf(B, H), [w])
+
+
+def test_a_value_used_beside_its_dropout():
+    w = leaf(H, H)
+
+    def cell(x, h):
+        z = x @ w
+        return z, F.dropout(z, 0.5) * h + z
+
+    check(cell, leaf(T, B, H), leaf(B, H), [w])
+
+
+def test_as_many_rows_as_weights_of_a_norm():
+    n = 16
+    w, g, b = leaf(n, n), leaf(n), leaf(n)
+
+    def cell(x, h):
+        h = lt.tanh(F.layer_norm(x + h @ w, (n,), g * 2, b))
+        return h, h
+
+    check(cell, leaf(T, n, n), leaf(n, n), [w, g, b])
+
+
 def test_draws_of_every_kind_are_the_loops():
     lt.manual_seed(0)
 

@@ -98,7 +98,7 @@ class _Kernels:
     def _arguments(self, name: str, args: tuple[Any, ...]) -> list[tuple[int, Any]]:
         if name == "bernoulli":
             args = (args[1], self.offset)
-        elif self.offset is not None:
+        elif name in ("uniform", "normal", "exponential"):
             args = (self.offset, *args[3:])
         flat: list[Any] = []
         for a in args:

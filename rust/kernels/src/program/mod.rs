@@ -97,6 +97,12 @@ impl Program {
             }
             let again = micro::again(&step, &instrs, &kept, &rec.metas);
             kept.retain(|s| !again.iter().any(|i| i.makes().any(|made| made == *s)));
+            // A state that only these read is kept in place of what they make.
+            for s in again.iter().flat_map(Instr::reads) {
+                if rec.states.contains(&s) && !kept.contains(&s) {
+                    kept.push(s);
+                }
+            }
             let inside = again.len();
             back = Some((again.into_iter().chain(instrs).collect::<Vec<Instr>>(), inside, kept));
         }
@@ -110,13 +116,8 @@ impl Program {
                 rec.states.iter().for_each(|&s| sources[s] = Some(Source::Sequence));
                 ends.outputs.iter().flatten().for_each(|&s| sources[s] = Some(Source::Sequence));
                 ends.next.iter().flatten().for_each(|&s| sources[s] = Some(Source::Step));
-                let carries: Vec<Carry> = ends
-                    .next
-                    .iter()
-                    .zip(&ends.states)
-                    .filter_map(|(from, to)| Some(Carry { from: (*from)?, to: (*to)? }))
-                    .collect();
-                let wanted: Vec<usize> = ends.inputs.iter().flatten().copied().collect();
+                let carries: Vec<Carry> = ends.carries().map(|(from, to)| Carry { from, to }).collect();
+                let wanted: Vec<usize> = ends.inputs.iter().flatten().copied().chain(ends.alone()).collect();
                 let totals: Vec<usize> = ends.captured.iter().flatten().copied().collect();
                 Some(schedule::plan(&rec.metas, &sources, instrs, inside, &carries, &wanted, &totals))
             }
@@ -146,5 +147,15 @@ impl Ends {
     fn reads(&self) -> impl Iterator<Item = usize> + '_ {
         let single = self.inputs.iter().chain(&self.states).flatten();
         single.chain(self.captured.iter().flatten()).copied()
+    }
+
+    /// The gradients that flow from step to step: where each comes in and goes out.
+    fn carries(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.next.iter().zip(&self.states).filter_map(|(from, to)| Some(((*from)?, (*to)?)))
+    }
+
+    /// Gradients of states into which nothing flows from the step after: the first step's counts.
+    fn alone(&self) -> impl Iterator<Item = usize> + '_ {
+        self.next.iter().zip(&self.states).filter_map(|(from, to)| to.filter(|_| from.is_none()))
     }
 }

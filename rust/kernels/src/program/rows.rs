@@ -242,6 +242,9 @@ impl Rows<'_> {
                 let weight = slots.get(2).copied().flatten();
                 let whole = [0, 1, 3, 4].into_iter().all(|i| slots[i].is_some_and(|s| self.splits(s)));
                 self.sums.extend(instr.outs[1..].iter().flatten());
+                // As many weights as rows do not make them rows.
+                let sums = instr.outs[1..].iter().flatten();
+                let whole = sums.fold(whole, |fine, &s| fine && !*self.by_rows[s].get_or_insert(false));
                 let first = instr.outs[0].is_none_or(|s| self.splits(s));
                 return (whole && first && weight.is_none_or(|s| self.shared(s))).then_some(());
             }

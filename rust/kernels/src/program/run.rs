@@ -178,11 +178,12 @@ impl Env<'_> {
     fn body(&mut self, carried: Vec<Tensor>, reverse: bool, ends: &[usize]) -> Result<Left> {
         let plan = self.plan;
         let parts = &plan.body;
-        let packs = self.packs(&parts.variants[0].nodes)?;
+        // Few rows have products of another kind, which are not packed: each variant has its own nodes.
+        let packs = parts.variants.iter().map(|v| self.packs(&v.nodes)).collect::<Result<Vec<_>>>()?;
         self.make_room(reverse)?;
         let env = &*self;
-        let one = |(rows, variant): &(Option<Range<usize>>, usize)| -> Result<Left> {
-            let variant = &parts.variants[*variant];
+        let one = |(rows, number): &(Option<Range<usize>>, usize)| -> Result<Left> {
+            let variant = &parts.variants[*number];
             let mut part = Loop {
                 env,
                 rows: rows.clone(),
@@ -191,7 +192,7 @@ impl Env<'_> {
                 dice: env.dice,
             };
             let start = carried.iter().map(|t| part.mine(t.clone())).collect();
-            part.run(&variant.nodes, &packs, start, reverse, ends)
+            part.run(&variant.nodes, &packs[*number], start, reverse, ends)
         };
         if let [all] = &parts.ranges[..] {
             return one(all);
@@ -247,6 +248,15 @@ impl Env<'_> {
             return copy::clone("scan", &all);
         }
         Ok(value.clone())
+    }
+
+    /// A value of the first step.
+    fn first(&self, slot: usize) -> Result<Tensor> {
+        let value = self.whole(slot)?;
+        Ok(match self.plan.home[slot] {
+            Some(Source::Constant) => value.clone(),
+            _ => value.with_layout(value.layout().select(0, 0)),
+        })
     }
 }
 
@@ -546,7 +556,7 @@ impl Program {
                 None => zeros(carry.from, None)?,
             });
         }
-        let first: Vec<usize> = ends.states.iter().flatten().copied().collect();
+        let first: Vec<usize> = ends.carries().map(|(_, to)| to).collect();
         env.early()?;
         let Left { sums, finals, .. } = env.body(start, true, &first)?;
         env.late()?;
@@ -557,7 +567,16 @@ impl Program {
                 .iter()
                 .map(|s| s.map(|s| env.sequence(s)).transpose())
                 .collect::<Result<_>>()?,
-            states: ends.states.iter().map(|s| s.and_then(|_| finals.next().flatten())).collect(),
+            states: ends
+                .next
+                .iter()
+                .zip(&ends.states)
+                .map(|(next, s)| match (next, s) {
+                    (Some(_), Some(_)) => Ok(finals.next().flatten()),
+                    (None, Some(s)) => env.first(*s).map(Some),
+                    _ => Ok(None),
+                })
+                .collect::<Result<_>>()?,
             captured: Vec::new(),
         };
         gradients.states.iter_mut().flatten().try_for_each(|t| -> Result<()> {

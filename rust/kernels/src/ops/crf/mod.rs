@@ -5,7 +5,7 @@ mod chain;
 #[cfg(test)]
 mod tests;
 
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::for_float_types;
 use crate::ops::copy;
@@ -89,11 +89,32 @@ impl Ready {
         })
     }
 
+    /// Among NaN there is no highest score.
+    fn expect_no_nan<T: Element>(&self, op: &'static str) -> Result<()> {
+        let has = |row: &[T]| row.iter().any(|v| v.to_f64().is_nan());
+        // SAFETY: `T` is the dtype, and nobody writes during the call.
+        let [emissions, start, end, transitions] = unsafe {
+            [&self.emissions, &self.start, &self.end, &self.transitions].map(|t| t.as_slice::<T>())
+        };
+        if let Some(name) = [("start", start), ("end", end), ("transitions", transitions)]
+            .iter()
+            .find_map(|(name, scores)| has(scores).then_some(*name))
+        {
+            return Err(Error::value(op, format!("the scores of {name} have NaN")));
+        }
+        for (i, &len) in self.lens.iter().enumerate() {
+            if let Some(t) = (0..len).find(|t| has(&emissions[(t * self.n + i) * self.tags..][..self.tags])) {
+                return Err(Error::value(op, format!("emissions of sequence {i} has NaN at time {t}")));
+            }
+        }
+        Ok(())
+    }
+
     /// The chain of sequence `i`.
     ///
     /// # Safety
     /// `T` is the dtype, and nobody writes to the tensors meanwhile.
-    unsafe fn chain<T: crate::dtype::Element>(&self, i: usize) -> Chain<'_, T> {
+    unsafe fn chain<T: Element>(&self, i: usize) -> Chain<'_, T> {
         Chain {
             first: self.emissions.ptr::<T>().add(i * self.tags),
             step: self.n * self.tags,
@@ -258,6 +279,7 @@ pub fn crf_decode(emissions: &Tensor, scores: Scores<'_>, lengths: &[i64]) -> Re
     let mut found = vec![(Vec::new(), 0.0); ready.n];
     let to = SendPtr(found.as_mut_ptr());
     for_float_types!(op, ready.emissions.dtype(), T => {
+        ready.expect_no_nan::<T>(op)?;
         // SAFETY: one element a task; the old value is dropped in place.
         for_each(ready.n, |i| unsafe { *to.get().add(i) = chain::viterbi(ready.chain::<T>(i)) });
     });

@@ -67,3 +67,21 @@ fn likelihood_gradient_and_best_tags_are_those_of_all_paths() {
         }
     }
 }
+
+#[test]
+fn nan_is_no_score_to_decode() {
+    let tensor = |v: &[f64], shape: &[usize]| Tensor::from_slice("test", v, shape).unwrap();
+    let zeros = |shape: &[usize]| tensor(&vec![0.0; shape.iter().product()], shape);
+    let (line, square) = (zeros(&[3]), zeros(&[3, 3]));
+    let mut e = vec![0.0; 4 * 2 * 3];
+    e[(2 * 2 + 1) * 3] = f64::NAN;
+    let decode = |start: &Tensor, lens: &[i64]| {
+        let scores = Scores { start, end: &line, transitions: &square };
+        crf_decode(&tensor(&e, &[4, 2, 3]), scores, lens).map_err(|e| e.to_string())
+    };
+    // Beyond a sequence's end nobody looks.
+    assert!(decode(&line, &[4, 2]).is_ok());
+    assert!(decode(&line, &[4, 4]).unwrap_err().contains("emissions of sequence 1 has NaN at time 2"));
+    let bad = tensor(&[0.0, f64::NAN, 0.0], &[3]);
+    assert!(decode(&bad, &[4, 2]).unwrap_err().contains("the scores of start have NaN"));
+}

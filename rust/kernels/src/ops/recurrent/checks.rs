@@ -132,44 +132,6 @@ impl Checked {
                 ),
             ));
         }
-        // First of all: what has a row for each step in memory has no absurd number of them.
-        let x = &copy::contiguous(op, x)?;
-        let sizes = match s.batch_sizes {
-            None => {
-                if x.shape()[0] == 0 || x.shape()[1] == 0 {
-                    return Err(Error::shape(
-                        op,
-                        format!(
-                            "expected at least one step and one sequence, got {} steps of {} sequences",
-                            x.shape()[0],
-                            x.shape()[1]
-                        ),
-                    ));
-                }
-                vec![x.shape()[1]; x.shape()[0]]
-            }
-            Some(sizes) => {
-                if sizes.is_empty() || sizes.contains(&0) || sizes.windows(2).any(|w| w[0] < w[1]) {
-                    return Err(Error::value(
-                        op,
-                        format!(
-                            "batch_sizes must be one or more positive numbers that never rise, got {sizes:?}"
-                        ),
-                    ));
-                }
-                let rows = sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
-                if rows != Some(x.shape()[0]) {
-                    return Err(Error::shape(
-                        op,
-                        format!(
-                            "batch_sizes {sizes:?} do not add up to the {} rows of the input",
-                            x.shape()[0]
-                        ),
-                    ));
-                }
-                sizes.to_vec()
-            }
-        };
         let (states, weights) = (kind.states(s.state.len()), kind.weights());
         if s.state.len() != states || s.weights.len() != weights {
             return Err(Error::value(
@@ -220,6 +182,44 @@ impl Checked {
                 ),
             ));
         }
+        // Before any list of steps: what has a row for each in memory has no absurd number of them.
+        let x = &copy::contiguous(op, x)?;
+        let sizes = match s.batch_sizes {
+            None => {
+                if x.shape()[0] == 0 || x.shape()[1] == 0 {
+                    return Err(Error::shape(
+                        op,
+                        format!(
+                            "expected at least one step and one sequence, got {} steps of {} sequences",
+                            x.shape()[0],
+                            x.shape()[1]
+                        ),
+                    ));
+                }
+                vec![x.shape()[1]; x.shape()[0]]
+            }
+            Some(sizes) => {
+                if sizes.is_empty() || sizes.contains(&0) || sizes.windows(2).any(|w| w[0] < w[1]) {
+                    return Err(Error::value(
+                        op,
+                        format!(
+                            "batch_sizes must be one or more positive numbers that never rise, got {sizes:?}"
+                        ),
+                    ));
+                }
+                let rows = sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
+                if rows != Some(x.shape()[0]) {
+                    return Err(Error::shape(
+                        op,
+                        format!(
+                            "batch_sizes {sizes:?} do not add up to the {} rows of the input",
+                            x.shape()[0]
+                        ),
+                    ));
+                }
+                sizes.to_vec()
+            }
+        };
         let shapes = kind.shapes(h, r, states);
         for (t, &(name, columns)) in s.state.iter().zip(&shapes.state) {
             expect(op, &format!("the initial state {name}"), t, &[sizes[0], columns], x.dtype())?;

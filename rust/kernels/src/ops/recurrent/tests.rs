@@ -421,6 +421,10 @@ fn what_does_not_fit_is_an_error_that_names_it() {
     none.x = random(&[0, 3, 12], 1);
     let error = sequence(&none.sequence(), true).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("gru: expected at least one step and one sequence, got 0 steps of 3"), "{error}");
+    // Steps without columns take no memory, a list of them would.
+    none.x = Tensor::zeros("test", &[1 << 50, 3, 0], DType::F64).unwrap();
+    let error = sequence(&none.sequence(), true).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("gru: the input's part of the gates has 0 columns"), "{error}");
     let half = Case::new(Kind::Gru, false, 4, &[3], false, false).cast(DType::F16);
     let error = sequence(&half.sequence(), true).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("gru: expected float32 or float64, got float16"), "{error}");

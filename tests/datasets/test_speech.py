@@ -256,6 +256,13 @@ def test_every_sample_is_in_a_frame(count: int) -> None:
     assert (log_mel(click) != quiet).any() or count in (1, 257, 385)
 
 
+def test_frames_need_a_length() -> None:
+    with pytest.raises(ValueError, match="rate, frame and hop must be above 0, got 0, 0.032 and 0.016"):
+        log_mel(np.zeros(900), rate=0)
+    with pytest.raises(ValueError, match="must be above 0, got 8000, 0.032 and 0"):
+        log_mel(np.zeros(900), hop=0)
+
+
 def test_16_bit_samples_and_floats_mean_the_same() -> None:
     sound = np.random.default_rng(0).integers(-32768, 32768, 2000).astype(np.int16)
     np.testing.assert_array_equal(log_mel(sound), log_mel(sound.astype(np.float32) / 32768))

@@ -110,6 +110,8 @@ def test_files_with_other_characters_tests_and_packages_are_left_out(tmp_path: P
 def test_a_python_without_sources_is_an_error_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"found 0 characters of source files in .*--data tinyshakespeare"):
         StandardLibrary(folder=tmp_path)
+    with pytest.raises(ValueError, match="StandardLibrary: size must be 10000 or more, got 100"):
+        StandardLibrary(size=100)
 
 
 # Sums.

@@ -56,6 +56,7 @@ def test_the_first_character_has_the_chances_of_the_scores(run: Path) -> None:
         ({"temperature": 0.0}, "temperature must be a finite number above 0, got 0.0"),
         ({"temperature": float("nan")}, "temperature must be a finite number above 0, got nan"),
         ({"temperature": "hot"}, "temperature must be a number, got 'hot'"),
+        ({"prime": 3}, "prime must be a text, got 3"),
         ({"length": 0}, "length must be 1 or more, got 0"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),
     ],
@@ -63,6 +64,11 @@ def test_the_first_character_has_the_chances_of_the_scores(run: Path) -> None:
 def test_what_cannot_be_sampled_is_an_error(wrong: dict[str, Any], message: str, run: Path) -> None:
     with pytest.raises(recipes.RecipeError, match=message):
         recipes.sample(run, **wrong)
+
+
+def test_pieces_longer_than_the_text_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(recipes.RecipeError, match=r"--length must be [\d,]+ or less, got 900000: the last"):
+        recipes.train("char-rnn", out=tmp_path, length=900_000)
 
 
 def test_only_char_rnn_writes(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ def log_mel(
     Frames of `frame` seconds, one each `hop` seconds, under a Hann window; the squared magnitudes of their
     Fourier transform; triangular filters evenly spaced on the mel scale, from 0 to half the sampling rate;
     the logarithm. `samples`: [N], int16 or floats in -1..1. The last frame is filled up with zeros.
-    Errors: ValueError for no samples, for more than one channel, and for bands too many for the frame.
+    Errors: ValueError for no samples, for more than one channel, for bands too many for the frame, and for
+    a rate, frame or hop that is not above 0.
     Source: Davis and Mermelstein (1980), Comparison of parametric representations for monosyllabic word
     recognition, without the final cosine transform.
 
@@ -30,6 +31,8 @@ def log_mel(
     sound = np.asarray(samples)
     if sound.ndim != 1 or not len(sound):
         raise ValueError(f"log_mel: expected the samples of one channel, [N] with N > 0, got {sound.shape}")
+    if not (rate > 0 and frame > 0 and hop > 0):
+        raise ValueError(f"log_mel: rate, frame and hop must be above 0, got {rate}, {frame} and {hop}")
     scale = 32768 if sound.dtype == np.int16 else 1
     length, step = max(2, round(frame * rate)), max(1, round(hop * rate))
     count = max(1, -(-(len(sound) - length) // step) + 1)

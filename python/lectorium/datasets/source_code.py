@@ -31,7 +31,8 @@ class StandardLibrary(TextDataset):
     """Source files of the Python that runs this, whole files up to `size` characters in all.
 
     The order is fixed and mixed, so that the last tenth is like the rest. Another version of Python has
-    another text. `folder`: where to look instead. Errors: DataError where there are no source files.
+    another text. `folder`: where to look instead. Errors: DataError where there are no source files,
+    ValueError for a size below 10,000.
 
     >>> text = StandardLibrary(size=50_000)
     >>> 10_000 <= len(text) <= 50_000, len(text.vocabulary)
@@ -39,6 +40,8 @@ class StandardLibrary(TextDataset):
     """
 
     def __init__(self, size: int = 1_000_000, folder: str | Path | None = None) -> None:
+        if size < _LEAST:
+            raise ValueError(f"StandardLibrary: size must be {_LEAST} or more, got {size}")
         place = Path(sysconfig.get_paths()["stdlib"] if folder is None else folder)
         parts: list[str] = []
         left = size

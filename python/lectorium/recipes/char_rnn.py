@@ -17,6 +17,7 @@ from ..models import CharRNN
 from ..models.char_rnn import CELLS
 from ..optim.lr_scheduler import OneCycleLR
 from .data_names import KNOWN
+from .errors import RecipeError
 from .listener import Listener
 from .options import Option
 from .recipe import Data, Defaults, Examples, Recipe, Settings
@@ -54,7 +55,13 @@ class CharRNNRecipe(Recipe):
     def read(self, settings: Settings) -> Data:
         text = TinyShakespeare() if settings.data == "tinyshakespeare" else StandardLibrary()
         length = settings.options["length"]
-        train, test = (pieces(part, length).first(settings.limit) for part in text.split())
+        parts = text.split()
+        most = min(map(len, parts)) - 1
+        if length > most:
+            raise RecipeError(
+                f"--length must be {most:,} or less, got {length}: the last tenth of the text has no more"
+            )
+        train, test = (pieces(part, length).first(settings.limit) for part in parts)
         note = (
             f"{KNOWN[settings.data]}: {len(text):,} characters, {len(text.vocabulary)} distinct; "
             f"{train.inputs.size:,} to train on, {test.inputs.size:,} of the last tenth to validate on"

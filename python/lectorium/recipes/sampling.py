@@ -44,6 +44,8 @@ def sample(
         raise RecipeError(f"temperature must be a number, got {temperature!r}")
     if not (math.isfinite(temperature) and temperature > 0):
         raise RecipeError(f"temperature must be a finite number above 0, got {temperature}")
+    if not isinstance(prime, str):
+        raise RecipeError(f"prime must be a text, got {prime!r}")
     recipe, _, model, facts = load_run(run, "char-rnn")
     if recipe.name != "char-rnn":
         raise RecipeError(f"{recipe.name} in {os.fspath(run)} writes no text; train char-rnn")

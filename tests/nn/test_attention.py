@@ -205,3 +205,29 @@ def test_no_tensors_are_refused() -> None:
         attention(3, x)
     with pytest.raises(TypeError, match="ScaledDotProductAttention: mask must be a Tensor, got list"):
         attention(x, x, mask=[True])
+
+
+def test_dtypes_must_agree() -> None:
+    x = lt.zeros(2, 3, 4)
+    with pytest.raises(
+        TypeError, match="expected one dtype, got float32 .*, float32 .* and float64 for the v"
+    ):
+        lt.nn.AdditiveAttention(4, 4, 5)(x, x, x.double())
+
+
+@pytest.mark.parametrize("dtype", [lt.float16, lt.bfloat16])
+def test_a_query_that_may_look_nowhere_sees_zeros_in_half_precision(dtype: Any) -> None:
+    keys, mask = lt.randn(2, 3, 4).to(dtype), lt.tensor([[True, True, False], [False] * 3])
+    for attention in (
+        lt.nn.ScaledDotProductAttention(),
+        lt.nn.MultiplicativeAttention(4, 4, "dot"),
+        lt.nn.AdditiveAttention(4, 4, 5, dtype=dtype),
+    ):
+        query = lt.randn(2, 4).to(dtype).requires_grad_()
+        context, weights = attention(query, keys, mask=mask)
+        context.sum().backward()
+        assert query.grad.dtype is dtype
+        assert weights.dtype is dtype
+        assert context[1].tolist() == [0] * 4
+        assert weights[1].tolist() == [0] * 3
+        assert weights[0, 2].item() == 0

@@ -40,6 +40,11 @@ def _checked(
     values = keys if values is None else values
     if values.ndim != 3 or values.shape[:2] != (n, s):
         raise ShapeError(f"{op}: values has shape {list(values.shape)}, expected [{n}, {s}, *] as the keys")
+    if keys.dtype is not query.dtype or values.dtype is not query.dtype:
+        raise TypeError(
+            f"{op}: expected one dtype, got {query.dtype.name} for the query, {keys.dtype.name} for the keys "
+            f"and {values.dtype.name} for the values; convert with .to(dtype)"
+        )
     if query.ndim == 2:
         query = ops.unsqueeze(query, 1)
     if mask is not None:
@@ -117,8 +122,9 @@ class AdditiveAttention(Module):
         if projected is None:
             projected = self.project(keys)
         inputs = self.query_proj(q), projected, self.score, values, mask
-        # A recorder sees the small operations.
-        made = additive_formula(*inputs) if _core.recording() else ops.additive_attention(*inputs)[:2]
+        # The kernel does not compute in half precision; a recorder sees the small operations.
+        fits = q.dtype in (_core.float32, _core.float64) and not _core.recording()
+        made = ops.additive_attention(*inputs)[:2] if fits else additive_formula(*inputs)
         return _results(query, *made)
 
 

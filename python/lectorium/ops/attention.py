@@ -47,5 +47,6 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     if mask is None:
         return softmax(scores, -1)
     # A finite number, so that a row without any score is no NaN.
-    weights = softmax(elementwise.where(mask, scores, -1e30), -1)
+    least = -6e4 if scores.dtype is _core.float16 else -1e30
+    weights = softmax(elementwise.where(mask, scores, least), -1)
     return elementwise.mul(weights, elementwise.cast(mask, scores.dtype))

@@ -6,7 +6,8 @@
 //! its own stretch of the tasks in every step, so that its caches keep that part of the weights; the
 //! tasks of threads that are away are done by whoever is there.
 
-use super::{DenormalsOff, INSIDE, for_each, num_threads, spin};
+use super::pool::spin;
+use super::{DenormalsOff, INSIDE, for_each, num_threads};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::SeqCst};

@@ -7,6 +7,7 @@
 //! whole sequence); what is left runs step by step, chains of elementwise operations as one pass.
 
 mod batch;
+mod env;
 mod fuse;
 mod instr;
 mod micro;
@@ -14,6 +15,7 @@ mod parse;
 mod rows;
 mod run;
 mod schedule;
+mod steps;
 #[cfg(test)]
 mod tests;
 

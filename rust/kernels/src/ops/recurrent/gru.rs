@@ -196,7 +196,6 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
         let carry = Carry::new(op, f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
         let dg = Turns::<T>::empty(op, f, 3 * h)?;
         let h0 = SendPtr(h0.get().wrapping_add(f.lo * h));
-
         let _small = f.one_thread_if_small(3 * h, h);
         for_steps(f.steps() + 1, f.tasks, |turn, task| {
             let (units, first) = (f.units(task), f.units(task).start);

@@ -9,10 +9,12 @@ mod carry;
 mod checks;
 mod frame;
 mod gated;
+mod gated_back;
 mod gru;
 mod layer_norm;
 mod layer_norm_back;
 mod lstm;
+mod lstm_back;
 mod rnn;
 mod skip;
 #[cfg(test)]
@@ -146,9 +148,9 @@ pub fn sequence_grad(s: &Sequence<'_>, b: &Back<'_>) -> Result<Gradients> {
 fn back<T: Num>(c: &Checked, b: &checks::CheckedBack) -> Result<Gradients> {
     match c.kind {
         Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => rnn::back::<T>(c, b),
-        Kind::Lstm | Kind::PeepholeLstm => lstm::back::<T>(c, b),
+        Kind::Lstm | Kind::PeepholeLstm => lstm_back::back::<T>(c, b),
         Kind::Gru => gru::back::<T>(c, b),
-        Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => gated::back::<T>(c, b),
+        Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => gated_back::back::<T>(c, b),
         Kind::SkipRnn => skip::back::<T>(c, b),
         Kind::LayerNormLstm => layer_norm_back::back::<T>(c, b),
     }

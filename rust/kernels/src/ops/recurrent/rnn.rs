@@ -155,7 +155,6 @@ pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     in_blocks(&f.blocks::<T>(h * h), f.total * h * h, |f| {
         let carry = Carry::new(op, f, b.dstate[0].as_ref(), dh0.as_ref(), h)?;
         let dg = Turns::<T>::empty(op, f, h)?;
-
         let _small = f.one_thread_if_small(h, h);
         for_steps(f.steps() + 1, f.tasks, |turn, task| {
             let (units, first) = (f.units(task), f.units(task).start);

@@ -17,6 +17,8 @@ pub mod program;
 pub mod simd;
 pub mod storage;
 pub mod tensor;
+#[cfg(test)]
+mod testing;
 
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, Result};

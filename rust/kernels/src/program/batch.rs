@@ -46,26 +46,7 @@ pub(super) fn batched(instr: &Instr, metas: &[Meta], varies: &dyn Fn(usize) -> b
         std::iter::once(steps).chain(shape.iter().copied()).collect()
     };
     match &instr.kern {
-        Unary(_)
-        | Binary(_)
-        | Scaled { .. }
-        | Activation(_)
-        | ActivationGrad(_)
-        | ReluGrad
-        | SigmoidGrad
-        | TanhGrad
-        | Where
-        | Clamp(..)
-        | Lerp
-        | Addcmul(_)
-        | Addcdiv(_)
-        | SquaredError
-        | SquaredErrorGrad
-        | BceLogits
-        | BceLogitsGrad
-        | Cast(_)
-        | Same
-        | MaskedFill(_) => {
+        kern if kern.is_elementwise() => {
             // Tensors without axes take part in promotion differently: only where all types agree.
             let operands = if matches!(instr.kern, Where) { 1 } else { 0 };
             let mut types = instr.reads().skip(operands).map(|s| metas[s].dtype);

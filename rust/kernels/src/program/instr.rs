@@ -257,6 +257,34 @@ impl Kern {
         matches!(self, Same | Reshape(_) | Permute(_) | Expand(_) | View(_))
     }
 
+    /// Each element of the result is made of the operands' elements at its place.
+    pub fn is_elementwise(&self) -> bool {
+        use Kern::*;
+        matches!(
+            self,
+            Unary(_)
+                | Binary(_)
+                | Scaled { .. }
+                | Activation(_)
+                | ActivationGrad(_)
+                | ReluGrad
+                | SigmoidGrad
+                | TanhGrad
+                | Where
+                | Clamp(..)
+                | Lerp
+                | Addcmul(_)
+                | Addcdiv(_)
+                | SquaredError
+                | SquaredErrorGrad
+                | BceLogits
+                | BceLogitsGrad
+                | Cast(_)
+                | Same
+                | MaskedFill(_)
+        )
+    }
+
     pub fn is_product(&self) -> bool {
         matches!(self, Kern::Matmul | Kern::Linear)
     }

@@ -180,26 +180,7 @@ impl Rows<'_> {
         };
         let from = shape(0).map_or(0, |s| s.len());
         let fits = match &instr.kern {
-            Unary(_)
-            | Binary(_)
-            | Scaled { .. }
-            | Activation(_)
-            | ActivationGrad(_)
-            | ReluGrad
-            | SigmoidGrad
-            | TanhGrad
-            | Where
-            | Clamp(..)
-            | Lerp
-            | Addcmul(_)
-            | Addcdiv(_)
-            | SquaredError
-            | SquaredErrorGrad
-            | BceLogits
-            | BceLogitsGrad
-            | Cast(_)
-            | Same
-            | MaskedFill(_) => {
+            kern if kern.is_elementwise() => {
                 let instr = instr.clone();
                 return (self.broadcast(&instr, rank) && self.splits(out)).then_some(());
             }

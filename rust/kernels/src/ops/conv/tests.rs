@@ -1,21 +1,7 @@
 use super::*;
 use crate::dtype::DType;
 use crate::parallel::set_num_threads;
-use std::sync::Mutex;
-
-/// Tests that set the number of threads take turns.
-static THREADS: Mutex<()> = Mutex::new(());
-
-/// Reproducible values in -1..1, a multiple of 2^-12 each.
-fn values(n: usize, seed: u64) -> Vec<f64> {
-    let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((s >> 51) as i64 - 4096) as f64 / 4096.0
-        })
-        .collect()
-}
+use crate::testing::{thread_count, values};
 
 fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {
     copy::cast("test", &Tensor::from_slice("test", values, shape).unwrap(), dtype).unwrap()
@@ -214,7 +200,7 @@ fn each_pass_is_the_adjoint_of_the_others() {
 
 #[test]
 fn results_have_the_same_bits_for_any_number_of_threads() {
-    let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = thread_count();
     for (x, w, s) in [
         ([7, 3, 30, 30], [16, 3, 5, 5], ConvSpec::default()),
         ([1, 32, 40, 40], [48, 32, 3, 3], spec([1, 1], [1, 1], [1, 1], 1)),

@@ -1,10 +1,10 @@
 //! The LSTM (Gers et al. 2000), with peepholes (Gers et al. 2002), with a projected output (Sak et al.
 //! 2014). Gates i, f, g, o.
 
-use super::Outcome;
 use super::checks::{Checked, pointer};
 use super::frame::{Num, Own, Turns, copy_rows, get, in_blocks, put, shift};
 use super::weights::Panels;
+use super::{Kind, Outcome};
 use crate::error::Result;
 use crate::parallel::{SendPtr, for_steps};
 use crate::simd::gates::{sigmoid, tanh};
@@ -14,6 +14,12 @@ use crate::tensor::Tensor;
 /// Saved for each unit: the four gates and the new c.
 pub(super) const SLOTS: usize = 5;
 pub(super) const C: usize = 4;
+
+/// The projection of the output, and the peepholes: a kind has one of them at most.
+pub(super) fn second_weight(k: &Checked) -> (Option<&Tensor>, Option<&Tensor>) {
+    let weight = k.weights[1].as_ref();
+    if k.kind == Kind::Lstm { (weight, None) } else { (None, weight) }
+}
 
 /// A step's pass over the gates of a task: pointers are to its first unit in the first row.
 struct Ahead<T> {
@@ -80,8 +86,7 @@ impl<T: Float> Kernel<T> for Ahead<T> {
 pub(super) fn ahead<T: Num>(k: &Checked, save: bool) -> Result<Outcome> {
     let (op, f) = (k.op, k.frame::<T>());
     let (h, r, nr) = (k.h, k.r, f.nr);
-    let projection = if k.kind == super::Kind::Lstm { k.weights[1].as_ref() } else { None };
-    let p = if projection.is_none() { k.weights[1].as_ref() } else { None };
+    let (projection, p) = second_weight(k);
     let y = k.rows_of(r)?;
     let (hn, cn) = (k.state_of(r)?, k.state_of(h)?);
     let saved = if save { Some(k.room_to_save::<T>(&f, SLOTS)?) } else { None };

@@ -4,7 +4,7 @@ use super::Gradients;
 use super::carry::Carry;
 use super::checks::{Checked, CheckedBack, pointer};
 use super::frame::{Num, Own, Room, Turns, get, in_blocks, put, shift};
-use super::lstm::{C, SLOTS};
+use super::lstm::{C, SLOTS, second_weight};
 use super::weights::{Before, Panels, sums_of, weight_grad};
 use crate::error::Result;
 use crate::ops::matmul::Strided;
@@ -101,8 +101,7 @@ impl<T: Float> Kernel<T> for Back<T> {
 pub(super) fn back<T: Num>(k: &Checked, b: &CheckedBack) -> Result<Gradients> {
     let (op, f) = (k.op, k.frame::<T>());
     let (h, r, nr) = (k.h, k.r, f.nr);
-    let projection = if k.kind == super::Kind::Lstm { k.weights[1].as_ref() } else { None };
-    let p = if projection.is_none() { k.weights[1].as_ref() } else { None };
+    let (projection, p) = second_weight(k);
     let saved = SendPtr(b.saved::<T>(op, &f, SLOTS)?);
     let dx = k.rows_of(4 * h)?;
     let dh0 = if b.need_state(0) { Some(k.state_of(r)?) } else { None };

@@ -2,21 +2,7 @@ use super::*;
 use crate::error::Error;
 use crate::ops::copy;
 use crate::parallel::set_num_threads;
-use std::sync::Mutex;
-
-/// Tests that set the number of threads take turns.
-static THREADS: Mutex<()> = Mutex::new(());
-
-/// Reproducible values in -1..1.
-fn values(n: usize, seed: u64) -> Vec<f64> {
-    let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((s >> 51) as i64 - 4096) as f64 / 4096.0
-        })
-        .collect()
-}
+use crate::testing::{thread_count, values};
 
 fn random(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_slice("test", &values(shape.iter().product(), seed), shape).unwrap()
@@ -358,7 +344,7 @@ fn float32_gradients_are_those_of_float64() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = thread_count();
     // Threads share the rows of the first, and the units of the second.
     let sizes: [&[usize]; 2] = [&[37, 37, 36, 35, 1], &[9, 9, 8]];
     for (kind, sizes) in Kind::ALL.into_iter().flat_map(|kind| sizes.map(|sizes| (kind, sizes))) {

@@ -1,20 +1,10 @@
 use super::super::{ConvSpec, Geometry};
 use super::*;
 use crate::parallel::set_num_threads;
-use std::sync::Mutex;
+use crate::testing::{self, thread_count};
 
-/// Tests that set the number of threads take turns.
-static THREADS: Mutex<()> = Mutex::new(());
-
-/// Reproducible values in -1..1, a multiple of 2^-12 each.
 pub(super) fn values(n: usize, seed: u64) -> Vec<f32> {
-    let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((s >> 51) as i64 - 4096) as f32 / 4096.0
-        })
-        .collect()
+    testing::values(n, seed).into_iter().map(|v| v as f32).collect()
 }
 
 pub(super) struct Case {
@@ -225,7 +215,7 @@ fn depthwise_agrees_with_sums_of_products() {
 
 #[test]
 fn results_have_the_same_bits_for_any_number_of_threads() {
-    let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = thread_count();
     for (x, w, s) in [
         ([8, 48, 20, 20], [80, 48, 3, 3], spec([2, 2], [1, 1], [1, 1], 1)),
         ([32, 16, 16, 16], [16, 16, 3, 3], same(3)),

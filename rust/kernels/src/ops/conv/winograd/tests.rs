@@ -1,10 +1,7 @@
 use super::*;
 use crate::ops::conv::ConvSpec;
 use crate::parallel::set_num_threads;
-use std::sync::Mutex;
-
-/// Tests that set the number of threads take turns.
-static THREADS: Mutex<()> = Mutex::new(());
+use crate::testing::thread_count;
 
 /// Reproducible values of variance one.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -170,7 +167,7 @@ fn layers_of_common_networks_agree_with_sums_of_products() {
 
 #[test]
 fn results_have_the_same_bits_for_any_number_of_threads() {
-    let _turn = THREADS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = thread_count();
     for case in layers() {
         let passes = |threads| {
             set_num_threads(threads);

@@ -7,14 +7,10 @@ Validation loss after the last epoch, for each seed; only dropout differs. What 
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tables import cores, heading, write_results
+from recipe_sides import arguments, compare
 
 import lectorium as lt
 from lectorium import recipes
@@ -87,51 +83,15 @@ def in_torch(given: dict[str, Any], threads: int) -> dict[str, Any]:
 
 def main() -> None:
     """Trains what is missing and prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = arguments(__doc__, "runs/char-rnn-torch", [0, 1, 2])
     parser.add_argument("--cell", default="lstm", choices=("rnn", "lstm", "gru"))
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--limit", type=int)
     parser.add_argument("--lr", type=float)
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--only", choices=("lectorium", "torch"))
-    parser.add_argument("--runs", type=Path, default=Path("runs/char-rnn-torch"))
-    parser.add_argument("--write", action="store_true", help="put the table into benches/RESULTS.md")
     args = parser.parse_args()
-    losses: dict[str, list[float]] = {}
-    for seed in args.seeds:
-        for side in ("lectorium", "torch") if args.only is None else (args.only,):
-            folder = args.runs / f"{side}-{args.cell}-{seed}"
-            given: dict[str, Any] = {
-                "data": "tinyshakespeare", "seed": seed, "epochs": args.epochs, "limit": args.limit,
-                "lr": args.lr,
-            }  # fmt: skip
-            if side == "lectorium":
-                result = recipes.train(
-                    "char-rnn", **given, cell=args.cell, out=folder, threads=args.threads, resume=True
-                )
-            elif (folder / "result.json").exists():
-                result = json.loads((folder / "result.json").read_text())
-            else:
-                result = in_torch({**given, "options": {"cell": args.cell}}, args.threads)
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "result.json").write_text(json.dumps(result))
-            losses.setdefault(side, []).append(result["test_loss"])
-            print(f"{side}, seed {seed}: {result['test_loss']:.4f}", flush=True)
-    head = "| | " + " | ".join(f"seed {seed}" for seed in args.seeds) + " | mean |"
-    lines = [head, "|---|" + "---:|" * (len(args.seeds) + 1)]
-    for side, values in losses.items():
-        lines.append(
-            f"| {side} | " + " | ".join(f"{v:.3f}" for v in [*values, float(np.mean(values))]) + " |"
-        )
-    print("\n".join(lines))
-    if args.write:
-        text = heading(
-            "python benches/char_rnn.py", f"{args.threads} threads", "Tiny Shakespeare, nats a character."
-        )
-        write_results("char_rnn.py", text + "\n" + "\n".join(lines))
+    compare(
+        "char_rnn.py", args, "char-rnn", in_torch, ("test_loss", ".3f"),
+        "Tiny Shakespeare, nats a character.",
+        settings={"data": "tinyshakespeare", "lr": args.lr}, options={"cell": args.cell},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

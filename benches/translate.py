@@ -8,14 +8,10 @@ the same beam search. A complete run in DIR is not repeated.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tables import cores, heading, write_results
+from recipe_sides import arguments, compare
 
 import lectorium as lt
 from lectorium import recipes
@@ -68,41 +64,8 @@ def in_torch(given: dict[str, Any], threads: int) -> dict[str, Any]:
 
 def main() -> None:
     """Trains what is missing and prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--only", choices=("lectorium", "torch"))
-    parser.add_argument("--runs", type=Path, default=Path("runs/translate-torch"))
-    parser.add_argument("--write", action="store_true", help="put the table into benches/RESULTS.md")
-    args = parser.parse_args()
-    figures: dict[str, list[float]] = {}
-    for seed in args.seeds:
-        for side in ("lectorium", "torch") if args.only is None else (args.only,):
-            folder = args.runs / f"{side}-{seed}"
-            given: dict[str, Any] = {"seed": seed, "epochs": args.epochs, "limit": args.limit}
-            if side == "lectorium":
-                result = recipes.train("translate", **given, out=folder, threads=args.threads, resume=True)
-            elif (folder / "result.json").exists():
-                result = json.loads((folder / "result.json").read_text())
-            else:
-                result = in_torch(given, args.threads)
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "result.json").write_text(json.dumps(result))
-            figures.setdefault(side, []).append(result["bleu"])
-            print(f"{side}, seed {seed}: {result['bleu']:.2f}", flush=True)
-    head = "| | " + " | ".join(f"seed {seed}" for seed in args.seeds) + " | mean |"
-    lines = [head, "|---|" + "---:|" * (len(args.seeds) + 1)]
-    for side, values in figures.items():
-        cells = [f"{value:.2f}" for value in [*values, float(np.mean(values))]]
-        lines.append(f"| {side} | " + " | ".join(cells) + " |")
-    print("\n".join(lines))
-    if args.write:
-        text = heading("python benches/translate.py", f"{args.threads} threads", "French to English, BLEU.")
-        write_results("translate.py", text + "\n" + "\n".join(lines))
+    args = arguments(__doc__, "runs/translate-torch", [0]).parse_args()
+    compare("translate.py", args, "translate", in_torch, ("bleu", ".2f"), "French to English, BLEU.")
 
 
 if __name__ == "__main__":

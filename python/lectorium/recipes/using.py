@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +57,7 @@ def judge(text: str, run: Run = "runs/sentiment") -> tuple[tuple[str, ...], NDAr
 
 
 def _load(run: Run, recipe: str, does: str) -> Trained:
-    if not os.path.isdir(run):
-        raise RecipeError(f"there is no run folder {os.fspath(run)}; train first: lectorium train {recipe}")
-    trained: Any = load_run(run)
+    trained = load_run(run, recipe)
     if trained.recipe.name != recipe:
         raise RecipeError(f"{trained.recipe.name} in {os.fspath(run)} is not what {does}; train {recipe}")
     return trained

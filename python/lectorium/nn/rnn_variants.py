@@ -30,8 +30,9 @@ class SkipForm(Form):
         return {"h" if i == 1 else f"h{i}": self.hidden_size for i in range(1, self.skip + 1)}
 
     def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        w_ih, w_hh, b_ih, b_hh, w_skip = w
-        return k.linear(x, w_ih, b_ih if b_hh is None else k.add(b_ih, b_hh)), (w_hh, w_skip)
+        *usual, w_skip = w
+        gates, (w_hh,) = super()._prepare(k, x, tuple(usual))
+        return gates, (w_hh, w_skip)
 
     def _options(self) -> str:
         return f", skip={self.skip}" + super()._options()

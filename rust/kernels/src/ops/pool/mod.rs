@@ -7,6 +7,7 @@ mod average;
 mod channels;
 mod max;
 mod offsets;
+mod planes;
 mod rows;
 
 pub use average::{adaptive_avg_pool2d, adaptive_avg_pool2d_grad, avg_pool2d, avg_pool2d_grad};

@@ -158,48 +158,6 @@ multiversion! {
 }
 
 multiversion! {
-    /// Sums over windows.
-    pub(super) fn sums<T: Float>(plane: &Plane, x: &[T], out: &mut [T]) {
-        for (y, out) in out.chunks_exact_mut(plane.out[1]).enumerate() {
-            out.fill(T::default());
-            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
-                for j in &plane.cols {
-                    let (cols, reads) = plane.tap(y, i, j);
-                    let x = &x[reads];
-                    with_step!(plane.spec.stride[1], STEP => {
-                        for (o, sum) in out[cols].iter_mut().enumerate() {
-                            // SAFETY: the slice reaches to the last output's element.
-                            *sum += unsafe { *x.get_unchecked(o * STEP) };
-                        }
-                    });
-                }
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// Adds each window's share to its inputs: the adjoint of [`sums`].
-    pub(super) fn spread<T: Float>(plane: &Plane, shares: &[T], dx: &mut [T]) {
-        dx.fill(T::default());
-        for (y, shares) in shares.chunks_exact(plane.out[1]).enumerate() {
-            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
-                for j in &plane.cols {
-                    let (cols, reads) = plane.tap(y, i, j);
-                    let dx = &mut dx[reads];
-                    with_step!(plane.spec.stride[1], STEP => {
-                        for (o, &share) in shares[cols].iter().enumerate() {
-                            // SAFETY: the slice reaches to the last output's element.
-                            unsafe { *dx.get_unchecked_mut(o * STEP) += share };
-                        }
-                    });
-                }
-            }
-        }
-    }
-}
-
-multiversion! {
     /// The sum of a slice: blocks of lanes, whose totals are added in order.
     pub(super) fn sum<T: Float>(x: &[T]) -> T {
         let mut total = T::default();

@@ -29,7 +29,7 @@ impl Kind {
     }
 
     /// How many weights it has.
-    fn weights(self) -> usize {
+    pub(super) fn weights(self) -> usize {
         match self {
             Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => 1,
             Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => 1,

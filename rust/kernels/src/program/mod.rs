@@ -7,10 +7,13 @@
 //! whole sequence); what is left runs step by step, chains of elementwise operations as one pass.
 
 mod batch;
+mod bind;
 mod env;
 mod fuse;
+mod group;
 mod instr;
 mod micro;
+mod packed;
 mod parse;
 mod rows;
 mod run;
@@ -110,7 +113,7 @@ impl Program {
         }
         let kept = back.as_ref().map_or(&[][..], |(_, _, kept)| kept);
         let wanted: Vec<usize> = rec.outputs.iter().chain(kept).copied().collect();
-        let forward = schedule::plan(&rec.metas, &sources, step, 0, &carries, &wanted, &[]);
+        let forward = schedule::plan(&rec.metas, &sources, &step, 0, &carries, &wanted, &[]);
         let backward = match (back, &rec.ends) {
             (Some((instrs, inside, kept)), Some(ends)) => {
                 kept.iter().for_each(|&s| sources[s] = Some(forward.source_kept(s)));
@@ -121,7 +124,7 @@ impl Program {
                 let carries: Vec<Carry> = ends.carries().map(|(from, to)| Carry { from, to }).collect();
                 let wanted: Vec<usize> = ends.inputs.iter().flatten().copied().chain(ends.alone()).collect();
                 let totals: Vec<usize> = ends.captured.iter().flatten().copied().collect();
-                Some(schedule::plan(&rec.metas, &sources, instrs, inside, &carries, &wanted, &totals))
+                Some(schedule::plan(&rec.metas, &sources, &instrs, inside, &carries, &wanted, &totals))
             }
             _ => None,
         };

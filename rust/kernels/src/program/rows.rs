@@ -32,6 +32,13 @@ pub(super) struct Parts {
     pub by_rows: Vec<bool>,
 }
 
+impl Parts {
+    /// Whether rows of the batch go through the loop apart.
+    pub fn are_apart(&self) -> bool {
+        self.ranges.iter().all(|(rows, _)| rows.is_some())
+    }
+}
+
 /// The loop, cut by rows where that is possible and useful.
 pub(super) fn parts(
     steps: Vec<Instr>,

@@ -83,7 +83,7 @@ impl Plan {
         }
         for node in &self.body.variants[0].nodes {
             match node {
-                Node::Whole(i) | Node::Product(i) => reads.extend(i.reads()),
+                Node::Whole(i) | Node::Product(i) | Node::Ahead(i) => reads.extend(i.reads()),
                 Node::Group(g) => reads.extend(&g.loads),
             }
         }
@@ -116,6 +116,100 @@ impl Plan {
 /// Which instruction makes a value.
 pub(super) fn made_by(instrs: &[Instr]) -> HashMap<usize, usize> {
     instrs.iter().enumerate().flat_map(|(i, instr)| instr.makes().map(move |s| (s, i))).collect()
+}
+
+/// Which instructions run before the loop and which in it.
+struct Split {
+    home: Vec<Option<Source>>,
+    early: Vec<Early>,
+    early_ids: Vec<usize>,
+    body: Vec<usize>,
+}
+
+impl Split {
+    /// Those of `near` stay in the loop, as do the first `inside`.
+    fn new(
+        metas: &[Meta],
+        sources: &[Option<Source>],
+        instrs: &[Instr],
+        reserved: &HashMap<usize, usize>,
+        inside: usize,
+        near: &HashSet<usize>,
+    ) -> Split {
+        let mut home = sources.to_vec();
+        home.resize(metas.len(), None);
+        let mut split = Split { home, early: Vec::new(), early_ids: Vec::new(), body: Vec::new() };
+        for (i, instr) in instrs.iter().enumerate() {
+            if reserved.contains_key(&i) {
+                continue;
+            }
+            let home = &split.home;
+            let is = |source| instr.reads().any(|s| home[s] == Some(source));
+            let all = if is(Source::Step) || instr.kern.is_random() || i < inside || near.contains(&i) {
+                None
+            } else if is(Source::Sequence) {
+                batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(|b| Early::All(Box::new(b)))
+            } else {
+                Some(Early::Once(Box::new(instr.clone())))
+            };
+            let source = match &all {
+                None => Source::Step,
+                Some(Early::All(_)) => Source::Sequence,
+                Some(Early::Once(_)) => Source::Constant,
+            };
+            match all {
+                Some(all) => {
+                    split.early.push(all);
+                    split.early_ids.push(i);
+                }
+                None => split.body.push(i),
+            }
+            instr.makes().for_each(|s| split.home[s] = Some(source));
+        }
+        split
+    }
+
+    /// Products of the whole sequence that only the loop reads, directly or by way of what elementwise
+    /// instructions and views make of them: they had better be made in it, while they are in the cache.
+    fn near(
+        &self,
+        metas: &[Meta],
+        instrs: &[Instr],
+        users: &HashMap<usize, Vec<usize>>,
+        outside: &HashSet<usize>,
+    ) -> HashSet<usize> {
+        let in_loop: HashSet<usize> = self.body.iter().copied().collect();
+        let mut fine: HashSet<usize> = HashSet::new();
+        let mut near = HashSet::new();
+        for &i in self.early_ids.iter().rev() {
+            let instr = &instrs[i];
+            let serves = instr.makes().all(|s| {
+                !outside.contains(&s)
+                    && users.get(&s).is_some_and(|u| {
+                        u.iter().all(|u| {
+                            !instrs[*u].kern.is_product() && (in_loop.contains(u) || fine.contains(u))
+                        })
+                    })
+            });
+            if !serves {
+                continue;
+            }
+            if instr.kern.is_view() || instr.kern.is_elementwise() {
+                fine.insert(i);
+            }
+            let home = |k: usize| slot(&instr.args[k]).and_then(|s| self.home[s]);
+            let rank = instr.makes().next().map_or(0, |s| metas[s].shape.len());
+            if instr.kern.is_product()
+                && rank >= 2
+                && home(0) == Some(Source::Sequence)
+                && (1..instr.args.len())
+                    .all(|k| instr.args[k] == Arg::Missing || home(k) == Some(Source::Constant))
+            {
+                near.insert(i);
+            }
+        }
+        near
+    }
 }
 
 struct Scheduler<'a> {
@@ -157,8 +251,23 @@ impl Scheduler<'_> {
 
 /// Schedules `instrs`, of which the first `inside` stay in the loop. `wanted` are needed for all steps;
 /// `totals` are to be added up.
-#[allow(clippy::too_many_arguments)]
 pub(super) fn plan(
+    metas: &[Meta],
+    sources: &[Option<Source>],
+    instrs: &[Instr],
+    inside: usize,
+    carries: &[Carry],
+    wanted: &[usize],
+    totals: &[usize],
+) -> Plan {
+    let make = |ahead| scheduled(metas, sources, instrs.to_vec(), inside, carries, wanted, totals, ahead);
+    // Products of the inputs go into the loop where each thread has its own rows in it.
+    let ahead = make(true);
+    if ahead.body.are_apart() { ahead } else { make(false) }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn scheduled(
     metas: &[Meta],
     sources: &[Option<Source>],
     mut instrs: Vec<Instr>,
@@ -166,6 +275,7 @@ pub(super) fn plan(
     carries: &[Carry],
     wanted: &[usize],
     totals: &[usize],
+    ahead: bool,
 ) -> Plan {
     let mut uses = vec![0usize; metas.len()];
     let mut users: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -192,37 +302,20 @@ pub(super) fn plan(
         .filter(|&(i, _)| adds_up(&instrs[i], metas))
         .collect();
 
-    let mut home = sources.to_vec();
-    home.resize(metas.len(), None);
-    let mut early = Vec::new();
-    let mut early_ids: Vec<usize> = Vec::new();
-    let mut body: Vec<usize> = Vec::new();
-    for (i, instr) in instrs.iter().enumerate() {
-        if reserved.contains_key(&i) {
-            continue;
-        }
-        let is = |source| instr.reads().any(|s| home[s] == Some(source));
-        let all = if is(Source::Step) || instr.kern.is_random() || i < inside {
-            None
-        } else if is(Source::Sequence) {
-            batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(|b| Early::All(Box::new(b)))
-        } else {
-            Some(Early::Once(Box::new(instr.clone())))
-        };
-        let source = match &all {
-            None => Source::Step,
-            Some(Early::All(_)) => Source::Sequence,
-            Some(Early::Once(_)) => Source::Constant,
-        };
-        match all {
-            Some(all) => {
-                early.push(all);
-                early_ids.push(i);
-            }
-            None => body.push(i),
-        }
-        instr.makes().for_each(|s| home[s] = Some(source));
+    let mut near: HashSet<usize> = HashSet::new();
+    let mut split = Split::new(metas, sources, &instrs, &reserved, inside, &near);
+    if ahead {
+        let outside: HashSet<usize> = carries
+            .iter()
+            .map(|c| c.to)
+            .chain(wanted.iter().copied())
+            .chain(totals.iter().copied())
+            .collect();
+        near = split.near(metas, &instrs, &users, &outside);
+        split = Split::new(metas, sources, &instrs, &reserved, inside, &near);
     }
+    let Split { home, early, early_ids, body } = split;
+    let mut body = body;
 
     let mut sch = Scheduler {
         metas,

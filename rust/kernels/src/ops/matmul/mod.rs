@@ -23,7 +23,7 @@ pub use gemm::{Output, gemm, gemm_operands, gemm_prepacked, kernel_of};
 pub use linear::addmm_bias;
 pub use micro::{Epilogue, Kernel};
 pub use pack::{Operand, PackedB, Strided};
-pub use panel::rows_by_panel;
+pub use panel::{rows_by_packed, rows_by_panel};
 pub(crate) use vectors::ROWS;
 
 use crate::dtype::{DType, Element};

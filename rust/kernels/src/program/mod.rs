@@ -19,6 +19,7 @@ mod rows;
 mod run;
 mod schedule;
 mod steps;
+mod sums;
 #[cfg(test)]
 mod tests;
 

@@ -171,8 +171,9 @@ fn multiply<T: GemmElement>(
     let rows = out.numel() / n;
     let x = reshape(x, &[rows, k])?;
     let left = Strided { ptr: x.ptr::<T>().cast_const(), line: x.strides()[0], k: x.strides()[1] };
-    let out = to(out.ptr::<T>(), n, bias, add);
-    // SAFETY: the layouts stay within their storages; the output is row-major and nobody else's.
+    let row = out.layout().reshape(&[rows, n]).map_or(n as isize, |l| l.strides()[0]);
+    let out = to(out.ptr::<T>(), row as usize, bias, add);
+    // SAFETY: the layouts stay within their storages; the output has adjacent columns and is nobody else's.
     unsafe { gemm_prepacked(rows, &left, b, out) };
     Ok(())
 }

@@ -65,6 +65,10 @@ pub(super) fn parts(
             && steps.iter().all(|i| r.instr(i).is_some())
             && totals.iter().all(|t| match t {
                 Total::Step(s) => r.sums.contains(s),
+                Total::Rows(left, right) => {
+                    let cut = |s: usize| metas[s].shape.first() == Some(&batch);
+                    left.is_none_or(cut) && r.splits(*right)
+                }
                 _ => true,
             })
             && !steps.iter().flat_map(Instr::reads).any(|s| r.sums.contains(&s))

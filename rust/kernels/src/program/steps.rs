@@ -8,6 +8,7 @@ use super::instr::{Arg, Dice, Instr, Kern, reshape};
 use super::packed::Packed;
 use super::parse::Meta;
 use super::schedule::{Source, Total};
+use super::sums::{self, Sum};
 use crate::error::Result;
 use crate::memory::{self, Block};
 use crate::ops::elementwise::{Binary, binary};
@@ -109,9 +110,19 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
+    /// Whether it is kept for some steps, to be summed up.
+    fn is_kept(&self, slot: usize) -> bool {
+        self.env.plan.totals.iter().any(|t| matches!(t, Total::Rows(_, right) if *right == slot))
+    }
+
     /// Makes room for a value that the loop writes.
     fn room(&mut self, slot: usize) -> Result<()> {
         self.find(slot)?;
+        if self.spots[slot].is_none() && self.is_kept(slot) {
+            let (all, spot) = sums::room(&self.metas[slot], self.ahead)?;
+            self.own.push(all);
+            self.spots[slot] = Some(spot);
+        }
         if self.spots[slot].is_none() {
             let meta = &self.metas[slot];
             let one = Tensor::empty("scan", &meta.shape, meta.dtype)?;
@@ -136,7 +147,9 @@ impl<'a> Loop<'a> {
             _ => 0,
         };
         let most: usize = nodes.iter().map(bytes).sum();
-        self.ahead = (AHEAD / most.max(1)).clamp(1, AHEAD_STEPS).min(self.env.steps);
+        let kept = sums::kept(&self.env.plan.totals);
+        let at_once = if kept.is_empty() { AHEAD_STEPS } else { sums::steps(&kept, self.metas) };
+        self.ahead = (AHEAD / most.max(1)).clamp(1, at_once).min(self.env.steps);
         if self.rows.is_some() {
             let scratch = |node: &Node| if let Node::Group(g) = node { g.scratch() } else { 0 };
             let most = nodes.iter().map(scratch).max().unwrap_or(0);
@@ -214,6 +227,7 @@ impl<'a> Loop<'a> {
         if let ([Arg::Slot(from)], [Some(to)]) = (&instr.args[..], &instr.outs[..])
             && instr.kern.is_view()
             && !self.env.stacked[*to]
+            && !self.is_kept(*to)
         {
             self.find(*from)?;
             let view = |l: &crate::layout::Layout| match &instr.kern {
@@ -232,7 +246,23 @@ impl<'a> Loop<'a> {
         for slot in instr.reads().chain(instr.makes()) {
             self.find(slot)?;
         }
+        for slot in instr.makes().filter(|&s| self.is_kept(s)).collect::<SmallVec<[usize; 2]>>() {
+            self.room(slot)?;
+        }
         Ok(Some(Work::Whole(instr)))
+    }
+
+    fn sums(&self) -> Result<Vec<Sum>> {
+        let totals = &self.env.plan.totals;
+        let left = |slot: usize| -> Result<Spot> {
+            let all = self.env.whole(slot)?;
+            let first = self.mine(all.with_layout(all.layout().select(0, 0)));
+            Ok(Spot::new([first.clone(), first], all.strides()[0], 0))
+        };
+        sums::kept(totals)
+            .into_iter()
+            .map(|slot| Sum::new(slot, self.spot(slot)?, &self.metas[slot], self.ahead, totals, left))
+            .collect()
     }
 
     /// A value as a step sees it.
@@ -360,6 +390,7 @@ impl<'a> Loop<'a> {
         let others = plan.carries.iter().flat_map(|c| [c.from, c.to]).chain(steps);
         others.into_iter().try_for_each(|slot| self.find(slot))?;
         let work = self.bind(nodes, packs)?;
+        let by_rows = self.sums()?;
         let mut sums: Vec<Option<Tensor>> = vec![None; plan.totals.len()];
         for i in 0..env.steps {
             let now = self.moment(i);
@@ -392,6 +423,10 @@ impl<'a> Loop<'a> {
                     }
                 }
             }
+            if !by_rows.is_empty() && (now.ahead + 1 == self.ahead || i + 1 == env.steps) {
+                let these: SmallVec<[Now; 16]> = (i - now.ahead..=i).map(|i| self.moment(i)).collect();
+                by_rows.iter().for_each(|sum| sum.add(&these));
+            }
             for (total, sum) in plan.totals.iter().zip(&mut sums) {
                 if let Total::Step(s) = total {
                     let value = self.at(*s, now)?;
@@ -401,6 +436,9 @@ impl<'a> Loop<'a> {
                     });
                 }
             }
+        }
+        for (number, sum) in by_rows.into_iter().flat_map(Sum::done) {
+            sums[number] = Some(sum);
         }
         let last = self.moment(env.steps - 1);
         let carried = plan.carries.iter().map(|c| self.at(c.to, last)).collect::<Result<_>>()?;

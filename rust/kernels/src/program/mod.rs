@@ -8,6 +8,7 @@
 
 mod batch;
 mod bind;
+mod checks;
 mod env;
 mod fuse;
 mod group;
@@ -79,6 +80,7 @@ pub struct Program {
 impl Program {
     /// Checks and schedules a recording; an error names the first operation that has no instruction.
     pub fn new(rec: Recording) -> Result<Program> {
+        checks::check(&rec)?;
         let parse = |lines: &[Line]| -> Result<Vec<Instr>> {
             lines.iter().map(|(name, args, outs)| parse::instr(name, args, outs, &rec.metas)).collect()
         };

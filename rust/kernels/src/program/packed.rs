@@ -48,10 +48,9 @@ impl Packed {
         }
     }
 
-    /// The product of `m` rows on this thread, or a panel of it. Rows are given with the elements from one
+    /// The product of `m` rows on this thread, or some panels of it. Rows are given with the elements from one
     /// to the next; their columns are adjacent.
-    pub fn rows(&self, m: usize, x: (&Lane, usize), out: (&Lane, usize), panel: Option<usize>, add: bool) {
-        let panels = panel.map_or(0..self.panels(), |p| p..p + 1);
+    pub fn rows(&self, m: usize, x: (&Lane, usize), out: (&Lane, usize), panels: Range<usize>, add: bool) {
         match self {
             Packed::Single(b, bias) => rows(m, x, b, bias.as_ref(), out, panels, add),
             Packed::Double(b, bias) => rows(m, x, b, bias.as_ref(), out, panels, add),
@@ -124,7 +123,7 @@ impl Env<'_> {
             for share in lefts.iter().filter_map(|l| l.sums[i].as_ref()) {
                 sum = Some(match sum {
                     None => share.clone(),
-                    Some(have) => binary(Binary::Add, (&have).into(), share.into(), None)?,
+                    Some(have) => binary(Binary::Add, (&have).into(), share.into(), Some(&have))?,
                 });
             }
             all.sums.push(sum);

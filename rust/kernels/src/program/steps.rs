@@ -9,10 +9,11 @@ use super::packed::Packed;
 use super::parse::Meta;
 use super::schedule::{Source, Total};
 use super::sums::{self, Sum};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::{self, Block};
 use crate::ops::elementwise::{Binary, binary};
 use crate::ops::{copy, random};
+use crate::parallel::interrupted;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -335,7 +336,7 @@ impl<'a> Loop<'a> {
         }
         for panel in 0..packed.panels() {
             for (from, row, to) in &rows {
-                packed.rows(m, (from, *row), (to, n), Some(panel), false);
+                packed.rows(m, (from, *row), (to, n), panel..panel + 1, false);
             }
         }
         Ok(())
@@ -393,6 +394,9 @@ impl<'a> Loop<'a> {
         let by_rows = self.sums()?;
         let mut sums: Vec<Option<Tensor>> = vec![None; plan.totals.len()];
         for i in 0..env.steps {
+            if interrupted() {
+                return Err(Error::runtime("scan", "was interrupted"));
+            }
             let now = self.moment(i);
             self.dice.offset = env.dice.offset.wrapping_add(env.draws.wrapping_mul(now.t as u64));
             if i > 0 {
@@ -406,7 +410,8 @@ impl<'a> Loop<'a> {
                 match work {
                     Work::Chain { group, loads, stores } => self.run_chain(group, loads, stores, now)?,
                     Work::Product { packed, add, rows: Some([left, out]), m, .. } => {
-                        packed.rows(*m, (&left.at(now), left.row), (&out.at(now), out.row), None, *add)
+                        let (x, out) = ((&left.at(now), left.row), (&out.at(now), out.row));
+                        packed.rows(*m, x, out, 0..packed.panels(), *add)
                     }
                     Work::Product { left, out, packed, add, .. } => {
                         packed.multiply(&self.at(*left, now)?, &self.at(*out, now)?, *add)?

@@ -56,7 +56,7 @@ pub(super) fn steps(slots: &[usize], metas: &[Meta]) -> usize {
 /// Memory for one.
 pub(super) fn room(meta: &Meta, steps: usize) -> Result<(Tensor, Spot)> {
     let (rows, columns) = (meta.shape[0], meta.shape[1]);
-    let all = Tensor::zeros("scan", &[steps, rows, row(meta)], meta.dtype)?;
+    let all = Tensor::empty("scan", &[steps, rows, row(meta)], meta.dtype)?;
     let first = all.with_layout(all.layout().slice(2, 0, columns, 1).select(0, 0));
     let spot = Spot::new([first.clone(), first], 0, all.strides()[0]);
     Ok((all, spot))
@@ -79,10 +79,10 @@ impl Sum {
                     let spot = left(*s)?;
                     let m = spot.layout().shape()[1];
                     let fixed = Fixed::matrix(&spot, m).ok_or_else(absent)?;
-                    products.push((number, Some(fixed), m, Tensor::zeros("scan", &[m, n], meta.dtype)?));
+                    products.push((number, Some(fixed), m, Tensor::empty("scan", &[m, n], meta.dtype)?));
                 }
                 Total::Rows(None, r) if *r == slot => {
-                    products.push((number, None, 1, Tensor::zeros("scan", &[n], meta.dtype)?));
+                    products.push((number, None, 1, Tensor::empty("scan", &[n], meta.dtype)?));
                 }
                 _ => {}
             }
@@ -93,15 +93,16 @@ impl Sum {
         Ok(Sum { right, n, rows, dtype: meta.dtype, products, space })
     }
 
-    /// Adds the products of these steps, which follow one another.
+    /// Adds the products of these steps, which follow one another; the first ones are what there is.
     pub fn add(&self, steps: &[Now]) {
+        let first = steps[0].i == 0;
         match self.dtype {
-            DType::F64 => self.add_in::<f64>(steps, 1.0),
-            _ => self.add_in::<f32>(steps, 1.0),
+            DType::F64 => self.add_in::<f64>(steps, 1.0, first),
+            _ => self.add_in::<f32>(steps, 1.0, first),
         }
     }
 
-    fn add_in<T: GemmElement>(&self, steps: &[Now], one: T) {
+    fn add_in<T: GemmElement>(&self, steps: &[Now], one: T, first: bool) {
         let positions = steps.len() * self.rows;
         let mut lefts: SmallVec<[(*const T, usize, *mut T); 4]> = SmallVec::new();
         let mut at = self.space.as_ptr().cast::<T>();
@@ -123,7 +124,7 @@ impl Sum {
         }
         let right = (self.right.at(steps[0]).ptr().cast::<T>().cast_const(), self.right.row);
         // SAFETY: the rows of these steps follow one another, and have room up to the kernel's width.
-        unsafe { add_products(&lefts, right, self.n, positions) }
+        unsafe { add_products(&lefts, right, self.n, positions, !first) }
     }
 
     /// The sums and the numbers of their totals.

@@ -23,7 +23,7 @@ pub unsafe fn pack_rows<T: GemmElement>(
     }
 }
 
-/// `C += A^T B` for several A with one B: each A is `positions` rows of `m` elements as [`pack_rows`] left
+/// `C (+)= A^T B` for several A with one B: each A is `positions` rows of `m` elements as [`pack_rows`] left
 /// them, with its C of `m` rows of `n`; B is as many rows of `n`, `ldb` apart.
 ///
 /// # Safety
@@ -34,6 +34,7 @@ pub unsafe fn add_products<T: GemmElement>(
     (b, ldb): (*const T, usize),
     n: usize,
     positions: usize,
+    add: bool,
 ) {
     let kernel = kernel_of::<T>();
     let nr = kernel.nr;
@@ -59,7 +60,7 @@ pub unsafe fn add_products<T: GemmElement>(
                     m: h,
                     n: nr.min(n - j),
                     alpha: T::ONE,
-                    beta: T::ONE,
+                    beta: if add { T::ONE } else { T::ZERO },
                     epilogue: Epilogue::NONE,
                 });
             }

@@ -154,6 +154,12 @@ def test_a_layer_used_with_another_shape_is_another_row() -> None:
     ]
 
 
+def test_a_cell_multiplies_as_its_layer_does_in_one_step() -> None:
+    cell = layers(lt.nn.LSTMCell(3, 5), (3,))[1]
+    layer = layers(lt.nn.LSTM(3, 5, batch_first=True), (1, 3))[1]
+    assert cell.multiply_adds == layer.multiply_adds == 4 * 5 * (3 + 5)
+
+
 def test_the_confusion_matrix_has_true_classes_as_rows() -> None:
     counts = confusion_counts(np.array([0, 0, 2]), np.array([0, 1, 2]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]

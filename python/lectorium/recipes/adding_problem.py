@@ -20,7 +20,7 @@ from .recipe import Data, Defaults, Examples, Recipe, Settings
 
 EXAMPLES = 20_000, 2_000
 SAYING_1 = 1 / 6  # the mean squared error of always answering 1
-# For the way back a batch of 50 keeps some 6.4 kB a sequence and step, that is 3 GB here; the data takes 2 GB.
+# For the way back a batch of 50 keeps 6.4 kB a sequence and step, which is 3 GB here; the data takes 2 GB.
 LONGEST = 10_000
 CLOSE = 0.04  # an answer so near counts as right, as in the paper
 

@@ -10,6 +10,7 @@ from .. import nn
 from .._core import Tensor, dtype as DType, float32
 from ..autograd import no_grad
 from ..creation import zeros
+from ..nn._recurrent import RecurrentCell
 from ..nn._recurrent_layer import RecurrentLayer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -127,7 +128,7 @@ def _multiply_adds(module: Any, input: Tensor, output: Tensor) -> int:
         return output.numel() * module.weight[0].numel()
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features
-    if isinstance(module, RecurrentLayer):
+    if isinstance(module, (RecurrentLayer, RecurrentCell)):
         # All its matrices once a step.
         return output.numel() // output.shape[-1] * sum(p.numel() for p in module.parameters() if p.ndim == 2)
     return 0

@@ -75,7 +75,11 @@ class RecurrentLayer(Form):
         return [[w for n in names if (w := p.get(n)) is not None] for names in self._names]
 
     def flatten_parameters(self) -> None:
-        """Does nothing: there is no faster memory layout to bring the weights to."""
+        """Does nothing: there is no faster memory layout to bring the weights to.
+
+        Example:
+            >>> lt.nn.LSTM(2, 3).flatten_parameters()
+        """
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
         if lengths is not None or not isinstance(input, Tensor):

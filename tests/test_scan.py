@@ -682,3 +682,27 @@ def test_steps_run_without_the_cell():
     assert len(calls) == 2
     lt.scan(cell, lt.ones(50, 2), lt.zeros(2))
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_results_carry_gradients_only_once_one_has_reached_them(steps):
+    w, x = leaf(H, H), leaf(steps, B, H).detach()
+
+    def cell(x, state):
+        a, b, c = state
+        return (b * 2, c + x), (lt.tanh(x @ w), a * 1.5, b + 1)
+
+    zero = lt.zeros(B, H, dtype=lt.float64)
+    check(cell, x, (zero, zero, zero), (w,))
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 5, 6])
+def test_results_carry_no_gradients_that_are_lost_on_the_way(steps):
+    x, a = leaf(steps, B, H).detach(), leaf(B, H)
+
+    def forgets(x, state):
+        p, _, r, s = state
+        return p + x, (x * 1.0, p * 2.0, s + x, r * 3.0)
+
+    zero = lt.zeros(B, H, dtype=lt.float64)
+    check(forgets, x, (a, zero, leaf(B, H), zero))

@@ -66,10 +66,25 @@ class _Step:
 
 
 class _Made:
-    """A program, and which results carry gradients: those come first in the operation."""
+    """A program, and by numbers of steps which results carry gradients."""
 
-    def __init__(self, made: Program, carries: list[bool]) -> None:
+    def __init__(self, made: Program) -> None:
         self.program = made
+        self.forms: dict[int, _Form] = {}
+
+    def form(self, step: _Step, xs: list[Tensor], states: list[Tensor], steps: int) -> _Form:
+        form = self.forms.get(steps)
+        if form is None:
+            form = self.forms[steps] = _Form(_carrying(step, xs, states, steps))
+            if len(self.forms) > _KEPT:
+                self.forms.pop(next(iter(self.forms)))
+        return form
+
+
+class _Form:
+    """Results in the order of the operation: those that carry gradients come first."""
+
+    def __init__(self, carries: list[bool]) -> None:
         self.order = [i for i, c in enumerate(carries) if c] + [i for i, c in enumerate(carries) if not c]
         self.carrying = sum(carries)
 
@@ -77,8 +92,11 @@ class _Made:
 class _Call:
     """A call of a program: what its derivatives need beside tensors."""
 
-    def __init__(self, made: _Made, step: _Step, steps: int, dice: list[int], kept: Run | None) -> None:
+    def __init__(
+        self, made: _Made, form: _Form, step: _Step, steps: int, dice: list[int], kept: Run | None
+    ) -> None:
         self.made = made
+        self.form = form
         self.step = step
         self.steps = steps
         self.dice = dice
@@ -154,23 +172,54 @@ def _made(
     return have
 
 
-def _wants(step: _Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bool]:
-    """Which of the recorded tensors carry gradients."""
+def _at_first(step: _Step, xs: list[Tensor]) -> dict[int, bool]:
+    """Which inputs and tensors found elsewhere carry gradients."""
     r = step.recorder
     on = is_grad_enabled()
     wants = {n: on and x.requires_grad for n, x in enumerate(xs)}
-    wants |= {n: on and r.tensors[n].requires_grad for n in r.captured}
-    numbers = range(len(xs), len(xs) + len(states))
-    ends = list(zip(step.results[len(step.outputs) :], step.new, strict=True))
-    asks = [on and s.requires_grad for s in states]
+    return wants | {n: on and r.tensors[n].requires_grad for n in r.captured}
+
+
+def _through(
+    step: _Step, xs: list[Tensor], first: dict[int, bool], asks: list[bool]
+) -> tuple[dict[int, bool], list[bool]]:
+    """Which recorded tensors and results carry gradients in a step where these of its states do."""
+    now = first | dict(zip(range(len(xs), len(xs) + len(asks)), asks, strict=True))
+    flow(step.recorder, now)
+    results = zip(step.results, (*step.outputs, *step.new), strict=True)
+    return now, [now.get(n, False) and t.requires_grad for n, t in results]
+
+
+def _wants(step: _Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bool]:
+    """Which of the recorded tensors carry gradients in some step."""
+    first = _at_first(step, xs)
+    asks = [is_grad_enabled() and s.requires_grad for s in states]
     while True:
-        now = wants | dict(zip(numbers, asks, strict=True))
-        flow(r, now)
+        now, found = _through(step, xs, first, asks)
         # A state wants gradients from the step on whose result does.
-        grown = [a or (now.get(n, False) and t.requires_grad) for a, (n, t) in zip(asks, ends, strict=True)]
+        grown = [a or f for a, f in zip(asks, found[len(step.outputs) :], strict=True)]
         if grown == asks:
             return now
         asks = grown
+
+
+def _carrying(step: _Step, xs: list[Tensor], states: list[Tensor], steps: int) -> list[bool]:
+    """Which results of so many steps carry gradients, as the loop's do."""
+    first, count = _at_first(step, xs), len(step.outputs)
+    asks = [is_grad_enabled() and s.requires_grad for s in states]
+    each: list[list[bool]] = []
+    begun: dict[tuple[bool, ...], int] = {}
+    while len(each) < steps and tuple(asks) not in begun:
+        begun[tuple(asks)] = len(each)
+        each.append(_through(step, xs, first, asks)[1])
+        asks = each[-1][count:]
+    last = steps - 1
+    if len(each) < steps:
+        # From here on it is as it was.
+        start = begun[tuple(asks)]
+        last = start + (last - start) % (len(each) - start)
+    outputs = [any(found) for found in zip(*[found[:count] for found in each], strict=True)]
+    return outputs + each[last][count:]
 
 
 def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]) -> _Made | str:
@@ -182,9 +231,7 @@ def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice:
         return f"there is no instruction for {e}"
     except RuntimeError as e:
         return f"there is no instruction for {str(e).removeprefix('scan: ')}"
-    results = zip(step.results, (*step.outputs, *step.new), strict=True)
-    carries = [wants.get(n, False) and t.requires_grad for n, t in results]
-    return _differs(cell, step, made, xs, dice) or _Made(made, carries)
+    return _differs(cell, step, made, xs, dice) or _Made(made)
 
 
 def _differs(cell: Flat, step: _Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
@@ -224,14 +271,15 @@ def _run(
     """The operation: outputs, then last states."""
     captured = [step.recorder.tensors[n] for n in step.recorder.captured]
     args = (*xs, *states, *captured)
-    keep = made.carrying > 0 and _core.needs_grad(args)
+    form = made.form(step, xs, states, steps)
+    keep = form.carrying > 0 and _core.needs_grad(args)
     outs, ends, kept = made.program.forward(xs, states, captured, steps, (dice[0], dice[1]), keep)
     results = [*outs, *ends]
     if keep:
-        op = Op("scan", made.carrying)
+        op = Op("scan", form.carrying)
         op.vjp = _vjp
-        ordered = [results[i] for i in made.order]
-        call = _Call(made, step, steps, dice, kept)
+        ordered = [results[i] for i in form.order]
+        call = _Call(made, form, step, steps, dice, kept)
         note(op, args, tuple(ordered) if len(ordered) > 1 else ordered[0], (call, *args))
     return results
 
@@ -240,8 +288,8 @@ def _vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
     call: _Call = saved[0]
     args: list[Tensor] = list(saved[1:])
     flowing = cast("Sequence[Tensor | None]", g if isinstance(g, tuple) else (g,))
-    results: list[Tensor | None] = [None] * len(call.made.order)
-    for i, flow_in in zip(call.made.order, flowing, strict=False):
+    results: list[Tensor | None] = [None] * len(call.form.order)
+    for i, flow_in in zip(call.form.order, flowing, strict=False):
         results[i] = flow_in
     if k is not _core:
         return composite_gradients(lambda *own: _again(call, own), args, results, need)

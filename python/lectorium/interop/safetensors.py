@@ -39,7 +39,17 @@ _LONGEST_HEADER = 100_000_000
 
 
 class SafetensorsError(ValueError):
-    """The file is not safetensors, or is damaged. The message names the file and the tensor."""
+    """The file is not safetensors, or is damaged. The message names the file and the tensor.
+
+    Example:
+        >>> with open("broken.safetensors", "wb") as f:
+        ...     _ = f.write(b"no tensors")
+        >>> try:
+        ...     lt.load("broken.safetensors")
+        ... except lt.interop.safetensors.SafetensorsError as error:
+        ...     print(error)
+        broken.safetensors: not a safetensors file: its first 8 bytes give a header of ...
+    """
 
 
 class Entry:

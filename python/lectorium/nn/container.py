@@ -9,11 +9,11 @@ from typing import Any, cast, overload
 
 from . import functional as F
 from ._where import say_where
-from .activation import ReLU
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .conv import Conv2d
 from .linear import Linear
 from .module import Module
+from .rectifier import ReLU
 
 
 class _List(Module):

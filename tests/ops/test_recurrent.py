@@ -299,3 +299,7 @@ def test_a_view_of_one_step_as_very_many_is_an_error() -> None:
 def test_dtypes_must_agree() -> None:
     with pytest.raises(TypeError, match="gru: w_hh is float64, expected float32 as the input"):
         sequence("gru", lt.zeros(1, 2, 12), (lt.zeros(2, 4),), (lt.zeros(12, 4, dtype=lt.float64), None))
+    with pytest.raises(
+        TypeError, match="gru: a state or a weight is float32, expected bfloat16 as the input"
+    ):
+        sequence("gru", lt.zeros(1, 2, 12).bfloat16(), (lt.zeros(2, 4),), (lt.zeros(12, 4), None))

@@ -183,21 +183,24 @@ class RecurrentCell(Form):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        axes = input.ndim if isinstance(input, Tensor) else 0
-        if not 0 < axes < 3 or input.shape[-1] != self.input_size:
+        if not isinstance(input, Tensor):
+            self._refuse(input)
+        shape = input.shape
+        axes = len(shape)
+        if not 0 < axes < 3 or shape[-1] != self.input_size:
             self._refuse(input)
         k = ops if _core.is_grad_enabled() or _core.recording() else _core
         alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
-        batch: int = x.shape[0]
+        batch = 1 if alone else shape[0]
         if hx is None and not self.learn_initial_state:
             state = self._zeros((batch,), input.dtype)
         else:
-            state = self._initial(k, hx, input.shape[:-1], input.dtype)
+            state = self._initial(k, hx, shape[:-1], input.dtype)
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
         w = tuple(map(self._parameters.get, self.slots))
-        after = self._through(k, x, state, w, [batch], False)[1:]
+        _, *after = self._through(k, x, state, w, [batch], False)
         if alone:
             after = [k.squeeze(s, 0) for s in after]
         return plain(after)

@@ -54,9 +54,13 @@ def _in_float32(
     k, dtype = _ops() if _core.is_grad_enabled() else _core, x.dtype
 
     def wide(t: Any) -> Any:
-        if t is None or t.dtype is not dtype:
-            # Another dtype is the kernel's to refuse.
-            return t
+        if t is None:
+            return None
+        if t.dtype is not dtype:
+            raise TypeError(
+                f"{kind}: a state or a weight is {t.dtype.name}, expected {dtype.name} as the input; "
+                "convert one with .to()"
+            )
         return k.cast(t, _core.float32)
 
     wide_state, wide_weights = tuple(map(wide, state)), tuple(map(wide, weights))

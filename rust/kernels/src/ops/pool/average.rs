@@ -7,6 +7,7 @@ use crate::dtype::Element;
 use crate::for_float_types;
 use crate::memory::expect_room;
 use crate::ops::copy;
+use crate::ops::reduce::{mean, reshaped};
 use crate::parallel::{SendPtr, for_ranges};
 use crate::simd::vector::Float;
 
@@ -105,6 +106,11 @@ impl Windows {
         matches!((&*self.rows, &*self.cols), ([row], [col]) if row.range == (0..h) && col.range == (0..w))
     }
 
+    /// Whether that is all, divided by the number of its elements.
+    fn mean_of_all(&self, h: usize, w: usize) -> bool {
+        self.whole(h, w) && self.divisor(&self.rows[0], &self.cols[0]) == (h * w) as f64
+    }
+
     /// The windows for rows of channels.
     fn spans(&self, size: [usize; 2], c: usize) -> Spans {
         let ranges = |windows: &[Window], size: usize| -> Vec<Range<usize>> {
@@ -129,6 +135,10 @@ impl Windows {
                 Ok(Tensor::from_channels_last(out, &shape))
             });
         }
+        if n * c > 0 && self.mean_of_all(h, w) {
+            let planes = reshaped(x, &[n * c, h * w]);
+            return Ok(reshaped(&mean(&planes, &[1], false, None)?, &[n, c, 1, 1]));
+        }
         for_float_types!(op, x.dtype(), T => {
             let out = Tensor::empty(op, &[n, c, oh, ow], x.dtype())?;
             if out.numel() > 0 {
@@ -142,11 +152,7 @@ impl Windows {
                         unsafe {
                             let x = std::slice::from_raw_parts(from.get().add(plane * h * w), h * w);
                             let out = std::slice::from_raw_parts_mut(to.get().add(plane * oh * ow), oh * ow);
-                            if self.whole(h, w) {
-                                out[0] = rows::sum(x);
-                            } else {
-                                planes::sums(&spans, &along, x, &mut row, out);
-                            }
+                            planes::sums(&spans, &along, x, &mut row, out);
                             self.divide(out);
                         }
                     }

@@ -43,27 +43,6 @@ impl Along {
     }
 }
 
-/// Runs `$body` with a number as a constant where it is small.
-macro_rules! constant {
-    ($number:expr, $N:ident => $body:expr) => {
-        match $number {
-            1 => constant!(@ 1, $N => $body),
-            2 => constant!(@ 2, $N => $body),
-            3 => constant!(@ 3, $N => $body),
-            4 => constant!(@ 4, $N => $body),
-            other => {
-                #[allow(non_snake_case)]
-                let $N = other;
-                $body
-            }
-        }
-    };
-    (@ $value:literal, $N:ident => $body:expr) => {{
-        const $N: usize = $value;
-        $body
-    }};
-}
-
 #[inline(always)]
 fn add<T: Float>(to: &mut [T], from: &[T]) {
     for (a, &b) in to.iter_mut().zip(from) {

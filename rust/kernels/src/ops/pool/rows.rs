@@ -51,27 +51,6 @@ impl Plane {
     }
 }
 
-/// Runs `$body` with the stride as a constant where it is 1 or 2.
-macro_rules! with_step {
-    ($stride:expr, $step:ident => $body:expr) => {
-        match $stride {
-            1 => {
-                const $step: usize = 1;
-                $body
-            }
-            2 => {
-                const $step: usize = 2;
-                $body
-            }
-            step => {
-                #[allow(non_snake_case)]
-                let $step = step;
-                $body
-            }
-        }
-    };
-}
-
 /// How the place of a maximum is told.
 pub(super) trait Place: Element {
     /// By its tap in the window, else by its index in the plane.
@@ -111,7 +90,7 @@ multiversion! {
                     let tap = (i.0 * plane.spec.kernel[1] + j.0) as i32;
                     let x = &x[reads];
                     let (values, at) = (&mut values[cols.clone()], &mut at[cols]);
-                    with_step!(plane.spec.stride[1], STEP => {
+                    constant!(plane.spec.stride[1], STEP => {
                         for (o, (best, at)) in values.iter_mut().zip(at.iter_mut()).enumerate() {
                             // SAFETY: the slice reaches to the last output's element.
                             let v = unsafe { *x.get_unchecked(o * STEP) };

@@ -80,7 +80,9 @@ unsafe fn row<O: Op, const QUICK: bool, const W: usize>(
     shift: O::Shift,
     seen: &mut Seen<O::Lane, W>,
 ) -> ([O::Lane; 4], O::Lane) {
-    let (wide, rest) = (len / W, len % W);
+    // Eight wide lanes fill a register already.
+    let wide = if W == 16 && len < 8 * W { 0 } else { len / W };
+    let rest = len - wide * W;
     let mut eight = [o.start(); 8];
     if wide > 0 {
         let mut acc = [o.start(); W];

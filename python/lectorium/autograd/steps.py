@@ -9,8 +9,9 @@ from typing import Any, cast
 from .. import _core
 from .._core import Op, Program, Run, Tensor, is_grad_enabled, note, set_grad_enabled
 from ..random import Generator, default_generator
+from .carrying import carrying, wants_of
 from .composite import composite_gradients
-from .lowering import Unsupported, flow, program
+from .lowering import Unsupported, program
 from .recording import Entry, Recorder, fill
 
 Flat = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
@@ -22,7 +23,7 @@ class Unrecorded(Exception):
     """Raised by a function that cannot be recorded; the text says why."""
 
 
-class _Step:
+class Step:
     """The function, recorded on one step."""
 
     def __init__(self, cell: Flat, xs: list[Tensor], states: list[Tensor]) -> None:
@@ -72,10 +73,10 @@ class _Made:
         self.program = made
         self.forms: dict[int, _Form] = {}
 
-    def form(self, step: _Step, xs: list[Tensor], states: list[Tensor], steps: int) -> _Form:
+    def form(self, step: Step, xs: list[Tensor], states: list[Tensor], steps: int) -> _Form:
         form = self.forms.get(steps)
         if form is None:
-            form = self.forms[steps] = _Form(_carrying(step, xs, states, steps))
+            form = self.forms[steps] = _Form(carrying(step, xs, states, steps))
             if len(self.forms) > _KEPT:
                 self.forms.pop(next(iter(self.forms)))
         return form
@@ -93,7 +94,7 @@ class _Call:
     """A call of a program: what its derivatives need beside tensors."""
 
     def __init__(
-        self, made: _Made, form: _Form, step: _Step, steps: int, dice: list[int], kept: Run | None
+        self, made: _Made, form: _Form, step: Step, steps: int, dice: list[int], kept: Run | None
     ) -> None:
         self.made = made
         self.form = form
@@ -118,7 +119,7 @@ def run(
     """
     dice = default_generator._state()
     try:
-        step = _Step(cell, *_start(xs, 0, states))
+        step = Step(cell, *_start(xs, 0, states))
         made = step.why or _made(cell, code, step, xs, states, dice)
     finally:
         default_generator._set_state(dice)
@@ -154,7 +155,7 @@ def _at(x: Tensor, t: int) -> Tensor:
 
 
 def _made(
-    cell: Flat, code: Any, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]
+    cell: Flat, code: Any, step: Step, xs: list[Tensor], states: list[Tensor], dice: list[int]
 ) -> _Made | str:
     """The program of a recorded step, new or kept."""
     key = step.key(), tuple([s.requires_grad for s in states]), is_grad_enabled(), code
@@ -172,58 +173,8 @@ def _made(
     return have
 
 
-def _at_first(step: _Step, xs: list[Tensor]) -> dict[int, bool]:
-    """Which inputs and tensors found elsewhere carry gradients."""
-    r = step.recorder
-    on = is_grad_enabled()
-    wants = {n: on and x.requires_grad for n, x in enumerate(xs)}
-    return wants | {n: on and r.tensors[n].requires_grad for n in r.captured}
-
-
-def _through(
-    step: _Step, xs: list[Tensor], first: dict[int, bool], asks: list[bool]
-) -> tuple[dict[int, bool], list[bool]]:
-    """Which recorded tensors and results carry gradients in a step where these of its states do."""
-    now = first | dict(zip(range(len(xs), len(xs) + len(asks)), asks, strict=True))
-    flow(step.recorder, now)
-    results = zip(step.results, (*step.outputs, *step.new), strict=True)
-    return now, [now.get(n, False) and t.requires_grad for n, t in results]
-
-
-def _wants(step: _Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bool]:
-    """Which of the recorded tensors carry gradients in some step."""
-    first = _at_first(step, xs)
-    asks = [is_grad_enabled() and s.requires_grad for s in states]
-    while True:
-        now, found = _through(step, xs, first, asks)
-        # A state wants gradients from the step on whose result does.
-        grown = [a or f for a, f in zip(asks, found[len(step.outputs) :], strict=True)]
-        if grown == asks:
-            return now
-        asks = grown
-
-
-def _carrying(step: _Step, xs: list[Tensor], states: list[Tensor], steps: int) -> list[bool]:
-    """Which results of so many steps carry gradients, as the loop's do."""
-    first, count = _at_first(step, xs), len(step.outputs)
-    asks = [is_grad_enabled() and s.requires_grad for s in states]
-    each: list[list[bool]] = []
-    begun: dict[tuple[bool, ...], int] = {}
-    while len(each) < steps and tuple(asks) not in begun:
-        begun[tuple(asks)] = len(each)
-        each.append(_through(step, xs, first, asks)[1])
-        asks = each[-1][count:]
-    last = steps - 1
-    if len(each) < steps:
-        # From here on it is as it was.
-        start = begun[tuple(asks)]
-        last = start + (last - start) % (len(each) - start)
-    outputs = [any(found) for found in zip(*[found[:count] for found in each], strict=True)]
-    return outputs + each[last][count:]
-
-
-def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]) -> _Made | str:
-    wants = _wants(step, xs, states)
+def _make(cell: Flat, step: Step, xs: list[Tensor], states: list[Tensor], dice: list[int]) -> _Made | str:
+    wants = wants_of(step, xs, states)
     numbers = range(len(xs), len(xs) + len(states))
     try:
         made = program(step.recorder, range(len(xs)), numbers, step.outputs, step.new, wants)
@@ -234,10 +185,10 @@ def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice:
     return _differs(cell, step, made, xs, dice) or _Made(made)
 
 
-def _differs(cell: Flat, step: _Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
+def _differs(cell: Flat, step: Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
     """Holds the program against two plain steps."""
     default_generator._set_state(_later(dice, step.recorder.draws))
-    second = _Step(cell, *_start(xs, 1, step.new))
+    second = Step(cell, *_start(xs, 1, step.new))
     if second.why is not None:
         return second.why
     mine, others = step.recorder.elsewhere, second.recorder.elsewhere
@@ -266,7 +217,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def _run(
-    made: _Made, step: _Step, xs: list[Tensor], states: list[Tensor], steps: int, dice: list[int]
+    made: _Made, step: Step, xs: list[Tensor], states: list[Tensor], steps: int, dice: list[int]
 ) -> list[Tensor]:
     """The operation: outputs, then last states."""
     captured = [step.recorder.tensors[n] for n in step.recorder.captured]

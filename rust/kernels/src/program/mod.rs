@@ -9,6 +9,7 @@
 mod batch;
 mod bind;
 mod checks;
+mod compute;
 mod env;
 mod fuse;
 mod group;
@@ -16,9 +17,12 @@ mod instr;
 mod micro;
 mod packed;
 mod parse;
+mod parts;
+mod places;
 mod rows;
 mod run;
 mod schedule;
+mod split;
 mod steps;
 mod sums;
 #[cfg(test)]
@@ -94,7 +98,7 @@ impl Program {
             rec.states.iter().zip(&rec.next).map(|(&from, &to)| Carry { from, to }).collect();
         let mut back = None;
         if let Some(ends) = &rec.ends {
-            let instrs = instr::join_parts(parse(&rec.backward)?, &rec.metas, ends);
+            let instrs = parts::join_parts(parse(&rec.backward)?, &rec.metas, ends);
             let known = schedule::made_by(&step);
             // What the derivative reads of the step.
             let mut kept: Vec<usize> = Vec::new();

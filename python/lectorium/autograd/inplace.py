@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Node, Op, Tensor, bare_node, edge, needs_grad, next_id, set_grad_enabled
+from .recording import changes_in_place
 from .tape import geometry, refresh_view, view_of_base
 
 
@@ -90,6 +91,7 @@ def apply_inplace(
     function: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:
     """``x.function_(*args)``: writes the result into ``x`` and gives ``x`` its new place in the graph."""
+    changes_in_place()
     name = f"{function.__name__.rstrip('_')}_"
     if not needs_grad((x, *args, *kwargs.values())):
         kernel = getattr(function, "into", None)

@@ -1,6 +1,6 @@
 """``lt.scan`` beside the same cell in a Python loop, here and in PyTorch: training steps of own cells.
 
-python benches/scan.py [--threads 2] [--steps 50] [--batch 32] [--hidden 128] [--rounds 9]
+python benches/scan.py [--threads 2] [--steps 50] [--batch 1 8 32] [--hidden 128] [--rounds 6]
 """
 
 from __future__ import annotations
@@ -91,29 +91,40 @@ def step(run: Any, w: Any, cell: Any, state: Any) -> None:
     (outputs * outputs).mean().backward()
 
 
-def measure(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+# Seconds before anything is measured: the threads of NumPy's BLAS spin for a while after the import.
+WARM = 0.3
+# Steps in a row, of which the first is not counted: it finds the caches full of another way's values.
+ROW = 6
+
+
+def measure(args: argparse.Namespace, batch: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of each way of one library, by cell."""
     m: Any = importlib.import_module(args.library)
     m.set_num_threads(args.threads)
     found: dict[str, dict[str, list[float]]] = {}
     for name, (make, gates) in CELLS.items():
-        data = arrays(gates, args.steps, args.batch, args.hidden)
+        data = arrays(gates, args.steps, batch, args.hidden)
         w = {k: m.tensor(v) for k, v in data.items()}
         for k in ("wx", "wh", "b", "c"):
             w[k].requires_grad = True
-        zero = m.zeros(args.batch, args.hidden)
+        zero = m.zeros(batch, args.hidden)
         state = (zero, zero) if name == "lstm" else zero
         cell = make(m, w)
         runs = {f"{m.__name__} loop": functools.partial(loop, m)}
         if m.__name__ == "lectorium":
             runs["scan"] = m.scan
         times: dict[str, list[float]] = {k: [] for k in runs}
-        for number in range(args.rounds + 2):
-            for k, run in runs.items():
-                start = time.perf_counter()
+        for run in runs.values():
+            start = time.perf_counter()
+            while time.perf_counter() - start < WARM:
                 step(run, w, cell, state)
-                if number >= 2:
-                    times[k].append(time.perf_counter() - start)
+        for _ in range(args.rounds):
+            for k, run in runs.items():
+                for number in range(ROW):
+                    start = time.perf_counter()
+                    step(run, w, cell, state)
+                    if number > 0:
+                        times[k].append(time.perf_counter() - start)
         found[name] = times
     return found
 
@@ -123,27 +134,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--library", choices=["lectorium", "torch"], help="measure this one, here")
     args = parser.parse_args()
     if args.library:
-        print(json.dumps(measure(args)))
+        print(json.dumps({batch: measure(args, batch) for batch in args.batch}))
         return
-    times: dict[str, dict[str, list[float]]] = {name: {} for name in CELLS}
+    times: dict[str, dict[str, dict[str, list[float]]]] = {
+        str(batch): {name: {} for name in CELLS} for batch in args.batch
+    }
     for _ in range(3):
         # Processes of their own: PyTorch's idle threads would keep a core from ours.
         for library in ("lectorium", "torch"):
             again = [sys.executable, __file__, *sys.argv[1:], "--library", library]
-            for name, ways in json.loads(subprocess.check_output(again)).items():
-                for way, seconds in ways.items():
-                    times[name].setdefault(way, []).extend(seconds)
-    for name, ways in times.items():
-        quarter = {k: sorted(v)[len(v) // 4] * 1e3 for k, v in ways.items()}
-        shown = "  ".join(f"{k} {v:.2f} ms" for k, v in quarter.items())
-        ratios = "  ".join(f"{quarter[k] / quarter['scan']:.2f}x {k}" for k in quarter if k != "scan")
-        print(f"{name:5} {shown}   scan is {ratios}", flush=True)
+            for batch, cells in json.loads(subprocess.check_output(again)).items():
+                for name, ways in cells.items():
+                    for way, seconds in ways.items():
+                        times[batch][name].setdefault(way, []).extend(seconds)
+    print(f"T {args.steps}, H {args.hidden}, {args.threads} threads; milliseconds of a training step")
+    print("batch cell    scan  loop here       PyTorch's loop")
+    for batch, cells in times.items():
+        for name, ways in cells.items():
+            scan, ours, theirs = (
+                sorted(ways[k])[len(ways[k]) // 4] * 1e3 for k in ("scan", "lectorium loop", "torch loop")
+            )
+            here, there = f"{ours:6.2f} {ours / scan:5.2f}x", f"{theirs:6.2f} {theirs / scan:5.2f}x"
+            print(f"{batch:>5} {name:5} {scan:6.2f}  {here}  {there}", flush=True)
 
 
 if __name__ == "__main__":

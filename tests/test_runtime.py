@@ -221,3 +221,13 @@ def test_denormals_are_left_as_they_were_outside_of_kernels() -> None:
     lt.ones(1 << 18).exp().sum()
     assert np.float32(1e-40) * np.float32(1) != 0
     assert sys.float_info.min / 2 > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [("cuda", "; use device 'gpu' and lectorium.gpu"), ("jit", "; use the model itself"), ("no_such", "$")],
+)
+def test_a_name_that_is_not_there_tells_what_to_use(name: str, way_out: str) -> None:
+    with pytest.raises(AttributeError, match=f"^module 'lectorium' has no attribute '{name}'{way_out}"):
+        getattr(lt, name)
+    assert not hasattr(lt, name)

@@ -682,3 +682,82 @@ def test_steps_run_without_the_cell():
     assert len(calls) == 2
     lt.scan(cell, lt.ones(50, 2), lt.zeros(2))
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_results_carry_gradients_only_once_one_has_reached_them(steps):
+    w, x = leaf(H, H), leaf(steps, B, H).detach()
+
+    def cell(x, state):
+        a, b, c = state
+        return (b * 2, c + x), (lt.tanh(x @ w), a * 1.5, b + 1)
+
+    zero = lt.zeros(B, H, dtype=lt.float64)
+    check(cell, x, (zero, zero, zero), (w,))
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 5, 6])
+def test_results_carry_no_gradients_that_are_lost_on_the_way(steps):
+    x, a = leaf(steps, B, H).detach(), leaf(B, H)
+
+    def forgets(x, state):
+        p, _, r, s = state
+        return p + x, (x * 1.0, p * 2.0, s + x, r * 3.0)
+
+    zero = lt.zeros(B, H, dtype=lt.float64)
+    check(forgets, x, (a, zero, leaf(B, H), zero))
+
+
+def _gated(w):
+    def cell(x, state):
+        h, c = state
+        i, f, g, o = (x @ w["x"] + h @ w["h"] + w["b"]).chunk(4, 1)
+        c = lt.sigmoid(f) * c + lt.sigmoid(i) * lt.tanh(g)
+        h = lt.sigmoid(o) * lt.tanh(c)
+        return h @ w["y"], (h, c)
+
+    return cell
+
+
+def _summed(w):
+    """Three products in one sum, and a bias among them."""
+
+    def cell(x, state):
+        h, c = state
+        s = (h @ w["h"][:, :H] + w["b"][:H]) + (x @ w["x"][:, :H] + c @ w["h"][:, H : 2 * H])
+        return F.linear(s, w["y"]), (lt.tanh(s), h)
+
+    return cell
+
+
+def _shared(w):
+    """One product of the input for two users, and rows of a gradient that only a part of is a weight's."""
+
+    def cell(x, state):
+        h, c = state
+        p = x @ w["x"]
+        a, b = p[:, :H] + h @ w["h"][:, :H], p[:, H : 2 * H] * lt.sigmoid(c @ w["h"][:, H : 2 * H])
+        h = lt.tanh(a + b)
+        return (h * p[:, :H], p[:, 2 * H : 3 * H] @ w["y"]), (h, lt.relu(b) + w["b"][:H])
+
+    return cell
+
+
+@pytest.mark.parametrize("needs", [True, False])
+@pytest.mark.parametrize(("batch", "steps"), [(16, 3), (17, 21), (40, 9), (130, 5)])
+@pytest.mark.parametrize("make", [_gated, _summed, _shared])
+def test_parts_of_a_batch_go_their_own_way_to_the_same_gradients(make, batch, steps, needs):
+    w = {"x": leaf(I, 4 * H), "h": leaf(H, 4 * H), "b": leaf(4 * H), "y": leaf(H, H)}
+    x, state = leaf(steps, batch, I), (leaf(batch, H), leaf(batch, H))
+    if not needs:
+        x, state = x.detach(), tuple(s.detach() for s in state)
+    check(make(w), x, state, list(w.values()), rtol=1e-8)
+    bits, before = [], lt.get_num_threads()
+    for threads in (1, 2, 7):
+        lt.set_num_threads(threads)
+        outputs, last = lt.scan(make(w), x, state)
+        outs = [*flat(outputs), *flat(last)]
+        found = gradients(outs, list(w.values()))
+        bits.append([t.detach().numpy().tobytes() for t in (*outs, *found)])
+    lt.set_num_threads(before)
+    assert bits[0] == bits[1] == bits[2]

@@ -315,3 +315,49 @@ def test_ctrl_c_stops_a_loop_of_big_kernels(work: str) -> None:
             (a @ a).sum().item()  # and everything still works
     """
     assert python("-c", textwrap.dedent(code)) == "stopped True"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process on Windows")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "send(); lt.nn.LSTM(8, 1024)(x)",
+        "send(); lt.scan(cell, x, h)",
+        "y = lt.scan(cell, x, h)[0].sum(); send(); y.backward()",
+    ],
+)
+def test_ctrl_c_stops_a_long_sequence_between_two_steps(call: str, threads: int) -> None:
+    steps = 1_000 if "backward" in call else 12_000
+    code = f"""
+        import os, signal, threading, time
+        import lectorium as lt
+        lt.set_num_threads({threads})
+        w = (lt.randn(1024, 2048) * 0.02).detach()
+        w.requires_grad = {"backward" in call}
+        h = lt.zeros(1, 1024)
+        def cell(x, h):
+            for _ in range(3):
+                h = lt.tanh((h @ w)[:, :1024] + x[:, :1])
+            return h[:, :2], h
+        x = lt.randn({steps}, 1, 8)
+        lt.scan(cell, x[:2], h)  # recorded and checked
+        sent = []
+        def kill():
+            sent.append(time.time())
+            os.kill(os.getpid(), signal.SIGINT)
+        def send():
+            threading.Timer(0.3, kill).start()
+        before = w.clone()
+        try:
+            with lt.set_grad_enabled({"backward" in call}):
+                {call}
+            print("ran to its end")
+        except KeyboardInterrupt:
+            print("stopped", time.time() - sent[0] < 1.0)
+        assert (w == before).all() and w.grad is None
+        lt.scan(cell, x[:2], h)
+        y = lt.nn.LSTM(8, 16)(lt.randn(3, 2, 8))[0]
+        assert y.isfinite().all()
+    """
+    assert python("-c", textwrap.dedent(code)) == "stopped True"

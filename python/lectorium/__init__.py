@@ -328,6 +328,16 @@ _ROOMS = {
     "utils",
 }
 
+_INSTEAD = {
+    "backends": "lectorium.set_num_threads and the environment variables in README",
+    "compile": "the model itself: its layers run fused as they are",
+    "cuda": "device 'gpu' and lectorium.gpu",
+    "distributions": "lectorium.multinomial, bernoulli and normal",
+    "jit": "the model itself: its layers run fused as they are; lectorium.scan records a cell",
+    "mps": "device 'gpu' and lectorium.gpu",
+    "vmap": "a batch dimension",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Rooms are imported when first asked for."""
@@ -337,7 +347,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.interop.dlpack").from_dlpack
     if name in ("save", "load"):
         return getattr(importlib.import_module(f"{__name__}.serialization"), name)
-    raise AttributeError(f"module 'lectorium' has no attribute {name!r}")
+    instead = f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""
+    raise AttributeError(f"module 'lectorium' has no attribute {name!r}{instead}")
 
 
 def __dir__() -> list[str]:

@@ -112,15 +112,34 @@ class Recorder:
             self._fail(f"it calls {op.name}, a Function with a backward pass of its own")
             return
         made = (out,) if isinstance(out, Tensor) else out
-        self._varies = False
-        recorded = tuple([self._argument(a) for a in args])
+        # Once a call of each operation: the usual arguments are looked at here, and not by calls of methods.
+        self._varies = loose = False
+        on = is_grad_enabled()
+        taken: list[Any] = []
+        need: list[bool] = []
+        for a in args:
+            if not isinstance(a, Tensor):
+                taken.append(a if a.__class__ is int else self._argument(a))
+                need.append(False)
+                continue
+            place, fresh = a._traced()
+            slot = self._places.get(place)
+            need.append(on and a.requires_grad)
+            if slot is not None:
+                self._varies = True
+                taken.append(slot)
+            else:
+                loose = True
+                taken.append(a)
+                if fresh and place not in self._constants:
+                    self._varies = True
         drawn = self._drawn(op, args) if op.name in RANDOM else None
         if drawn is None and not self._varies:
             self.constant(*made)
             return
-        recorded = self._captures(recorded, op.name)
-        on = is_grad_enabled()
-        need = tuple([on and isinstance(a, Tensor) and a.requires_grad for a in args])
+        recorded = tuple(taken)
+        if loose or tuple in map(type, taken):
+            recorded = self._captures(recorded, op.name)
         outs: list[int | None] = []
         only_views = True
         for t in made:
@@ -137,11 +156,12 @@ class Recorder:
                 self._alive.append(t)
             outs.append(slot)
         if not only_views:
-            self.entries.append(Entry(op, recorded, tuple(outs), need, drawn))
+            needs = tuple(need)
+            self.entries.append(Entry(op, recorded, tuple(outs), needs, drawn))
             if drawn is not None:
                 # Not what identifies this draw: the generator, or seed and place.
                 recorded = recorded[1:] if recorded[0] is default_generator else recorded[:2]
-            self.marks.append((op, recorded, tuple([a.__class__ for a in args]), need, drawn))
+            self.marks.append((op, recorded, tuple([a.__class__ for a in args]), needs, drawn))
 
     def constant(self, *made: Any) -> None:
         """These tensors are the same each time."""
@@ -201,4 +221,6 @@ class Recorder:
             self._fail(f"it reads the values of a tensor ({how}), which may change from step to step")
 
 
-RANDOM = ("uniform", "normal", "exponential", "randint", "randperm", "bernoulli", "multinomial", "dropout")
+RANDOM = frozenset(
+    ("uniform", "normal", "exponential", "randint", "randperm", "bernoulli", "multinomial", "dropout")
+)

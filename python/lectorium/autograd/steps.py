@@ -9,8 +9,9 @@ from typing import Any, cast
 from .. import _core
 from .._core import Op, Program, Run, Tensor, is_grad_enabled, note, set_grad_enabled
 from ..random import Generator, default_generator
+from .carrying import carrying, wants_of
 from .composite import composite_gradients
-from .lowering import Unsupported, flow, program
+from .lowering import Unsupported, program
 from .recording import Entry, Recorder, fill
 
 Flat = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
@@ -22,7 +23,7 @@ class Unrecorded(Exception):
     """Raised by a function that cannot be recorded; the text says why."""
 
 
-class _Step:
+class Step:
     """The function, recorded on one step."""
 
     def __init__(self, cell: Flat, xs: list[Tensor], states: list[Tensor]) -> None:
@@ -66,10 +67,25 @@ class _Step:
 
 
 class _Made:
-    """A program, and which results carry gradients: those come first in the operation."""
+    """A program, and by numbers of steps which results carry gradients."""
 
-    def __init__(self, made: Program, carries: list[bool]) -> None:
+    def __init__(self, made: Program) -> None:
         self.program = made
+        self.forms: dict[int, _Form] = {}
+
+    def form(self, step: Step, xs: list[Tensor], states: list[Tensor], steps: int) -> _Form:
+        form = self.forms.get(steps)
+        if form is None:
+            form = self.forms[steps] = _Form(carrying(step, xs, states, steps))
+            if len(self.forms) > _KEPT:
+                self.forms.pop(next(iter(self.forms)))
+        return form
+
+
+class _Form:
+    """Results in the order of the operation: those that carry gradients come first."""
+
+    def __init__(self, carries: list[bool]) -> None:
         self.order = [i for i, c in enumerate(carries) if c] + [i for i, c in enumerate(carries) if not c]
         self.carrying = sum(carries)
 
@@ -77,8 +93,11 @@ class _Made:
 class _Call:
     """A call of a program: what its derivatives need beside tensors."""
 
-    def __init__(self, made: _Made, step: _Step, steps: int, dice: list[int], kept: Run | None) -> None:
+    def __init__(
+        self, made: _Made, form: _Form, step: Step, steps: int, dice: list[int], kept: Run | None
+    ) -> None:
         self.made = made
+        self.form = form
         self.step = step
         self.steps = steps
         self.dice = dice
@@ -100,7 +119,7 @@ def run(
     """
     dice = default_generator._state()
     try:
-        step = _Step(cell, *_start(xs, 0, states))
+        step = Step(cell, *_start(xs, 0, states))
         made = step.why or _made(cell, code, step, xs, states, dice)
     finally:
         default_generator._set_state(dice)
@@ -136,7 +155,7 @@ def _at(x: Tensor, t: int) -> Tensor:
 
 
 def _made(
-    cell: Flat, code: Any, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]
+    cell: Flat, code: Any, step: Step, xs: list[Tensor], states: list[Tensor], dice: list[int]
 ) -> _Made | str:
     """The program of a recorded step, new or kept."""
     key = step.key(), tuple([s.requires_grad for s in states]), is_grad_enabled(), code
@@ -154,27 +173,8 @@ def _made(
     return have
 
 
-def _wants(step: _Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bool]:
-    """Which of the recorded tensors carry gradients."""
-    r = step.recorder
-    on = is_grad_enabled()
-    wants = {n: on and x.requires_grad for n, x in enumerate(xs)}
-    wants |= {n: on and r.tensors[n].requires_grad for n in r.captured}
-    numbers = range(len(xs), len(xs) + len(states))
-    ends = list(zip(step.results[len(step.outputs) :], step.new, strict=True))
-    asks = [on and s.requires_grad for s in states]
-    while True:
-        now = wants | dict(zip(numbers, asks, strict=True))
-        flow(r, now)
-        # A state wants gradients from the step on whose result does.
-        grown = [a or (now.get(n, False) and t.requires_grad) for a, (n, t) in zip(asks, ends, strict=True)]
-        if grown == asks:
-            return now
-        asks = grown
-
-
-def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice: list[int]) -> _Made | str:
-    wants = _wants(step, xs, states)
+def _make(cell: Flat, step: Step, xs: list[Tensor], states: list[Tensor], dice: list[int]) -> _Made | str:
+    wants = wants_of(step, xs, states)
     numbers = range(len(xs), len(xs) + len(states))
     try:
         made = program(step.recorder, range(len(xs)), numbers, step.outputs, step.new, wants)
@@ -182,15 +182,13 @@ def _make(cell: Flat, step: _Step, xs: list[Tensor], states: list[Tensor], dice:
         return f"there is no instruction for {e}"
     except RuntimeError as e:
         return f"there is no instruction for {str(e).removeprefix('scan: ')}"
-    results = zip(step.results, (*step.outputs, *step.new), strict=True)
-    carries = [wants.get(n, False) and t.requires_grad for n, t in results]
-    return _differs(cell, step, made, xs, dice) or _Made(made, carries)
+    return _differs(cell, step, made, xs, dice) or _Made(made)
 
 
-def _differs(cell: Flat, step: _Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
+def _differs(cell: Flat, step: Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
     """Holds the program against two plain steps."""
     default_generator._set_state(_later(dice, step.recorder.draws))
-    second = _Step(cell, *_start(xs, 1, step.new))
+    second = Step(cell, *_start(xs, 1, step.new))
     if second.why is not None:
         return second.why
     mine, others = step.recorder.elsewhere, second.recorder.elsewhere
@@ -219,19 +217,20 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def _run(
-    made: _Made, step: _Step, xs: list[Tensor], states: list[Tensor], steps: int, dice: list[int]
+    made: _Made, step: Step, xs: list[Tensor], states: list[Tensor], steps: int, dice: list[int]
 ) -> list[Tensor]:
     """The operation: outputs, then last states."""
     captured = [step.recorder.tensors[n] for n in step.recorder.captured]
     args = (*xs, *states, *captured)
-    keep = made.carrying > 0 and _core.needs_grad(args)
+    form = made.form(step, xs, states, steps)
+    keep = form.carrying > 0 and _core.needs_grad(args)
     outs, ends, kept = made.program.forward(xs, states, captured, steps, (dice[0], dice[1]), keep)
     results = [*outs, *ends]
     if keep:
-        op = Op("scan", made.carrying)
+        op = Op("scan", form.carrying)
         op.vjp = _vjp
-        ordered = [results[i] for i in made.order]
-        call = _Call(made, step, steps, dice, kept)
+        ordered = [results[i] for i in form.order]
+        call = _Call(made, form, step, steps, dice, kept)
         note(op, args, tuple(ordered) if len(ordered) > 1 else ordered[0], (call, *args))
     return results
 
@@ -240,8 +239,8 @@ def _vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
     call: _Call = saved[0]
     args: list[Tensor] = list(saved[1:])
     flowing = cast("Sequence[Tensor | None]", g if isinstance(g, tuple) else (g,))
-    results: list[Tensor | None] = [None] * len(call.made.order)
-    for i, flow_in in zip(call.made.order, flowing, strict=False):
+    results: list[Tensor | None] = [None] * len(call.form.order)
+    for i, flow_in in zip(call.form.order, flowing, strict=False):
         results[i] = flow_in
     if k is not _core:
         return composite_gradients(lambda *own: _again(call, own), args, results, need)

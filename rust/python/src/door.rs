@@ -2,14 +2,27 @@
 
 use crate::error::to_python;
 use crate::tensor::PyTensor;
+use lectorium::parallel::watched;
 use lectorium::{Error, Result, Tensor};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 
 /// Elements below which a kernel keeps the GIL: letting go and coming back beside a busy Python
 /// thread can cost milliseconds, more than the kernel.
 const GIL_GRAIN: usize = 1 << 15;
+
+/// Lets Python's signal handlers run; whether one raised something, which is then in `raised`.
+fn signalled(raised: &Mutex<Option<PyErr>>) -> bool {
+    match Python::attach(|py| py.check_signals()) {
+        Ok(()) => false,
+        Err(e) => {
+            *raised.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);
+            true
+        }
+    }
+}
 
 /// Runs a kernel over about `work` elements.
 #[inline]
@@ -18,7 +31,12 @@ pub fn run<R: Send>(py: Python<'_>, work: usize, kernel: impl FnOnce() -> Result
     let outcome = if work < GIL_GRAIN {
         guarded()
     } else {
-        let outcome = py.detach(guarded);
+        // A long kernel stops when a signal's handler raises, and nobody sees its results.
+        let raised = Mutex::new(None);
+        let outcome = py.detach(|| watched(&|| signalled(&raised), guarded));
+        if let Some(e) = raised.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            return Err(e);
+        }
         py.check_signals()?;
         outcome
     };

@@ -6,8 +6,10 @@
 
 mod pool;
 mod steps;
+mod watch;
 
 pub use steps::for_steps;
+pub use watch::{interrupted, watched};
 
 use pool::{Job, Pool};
 use std::cell::Cell;
@@ -81,7 +83,12 @@ pub fn for_each<F: Fn(usize) + Sync>(tasks: usize, f: F) {
     unsafe fn call<F: Fn(usize)>(closure: *const (), i: usize) {
         (*closure.cast::<F>())(i)
     }
-    let job = Job { call: call::<F>, closure: (&raw const f).cast(), panicked: AtomicBool::new(false) };
+    fn job_of<F: Fn(usize) + Sync>(f: &F) -> Job {
+        Job { call: call::<F>, closure: std::ptr::from_ref(f).cast(), panicked: AtomicBool::new(false) }
+    }
+    let current = watch::current();
+    let watched = |i: usize| current.with(|| f(i));
+    let job = job_of(&watched);
     install_fork_guard();
     let mut pool = POOL.load(Ordering::Acquire);
     // Only the holder of BUSY replaces the pool.

@@ -7,7 +7,7 @@
 //! tasks of threads that are away are done by whoever is there.
 
 use super::pool::spin;
-use super::{DenormalsOff, INSIDE, for_each, num_threads};
+use super::{DenormalsOff, INSIDE, for_each, interrupted, num_threads};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::SeqCst};
@@ -76,7 +76,9 @@ impl Team {
             if begun.load(Ordering::Relaxed) == step
                 && begun.compare_exchange(step, step + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
-                f(step, task);
+                if !interrupted() {
+                    f(step, task);
+                }
                 taken += 1;
             }
         }
@@ -137,12 +139,15 @@ impl Team {
 }
 
 /// Calls `f(step, task)` for every task of every step: the tasks of a step in any order and on
-/// several threads, after all those of the step before it.
+/// several threads, after all those of the step before it. Where the call is [`interrupted`] the rest is
+/// left out.
 pub fn for_steps<F: Fn(usize, usize) + Sync>(steps: usize, tasks: usize, f: F) {
     let members = num_threads().min(tasks);
     if members < 2 || INSIDE.with(Cell::get) || steps.checked_mul(tasks).is_none() {
         let _denormals = DenormalsOff::new();
-        (0..steps).for_each(|step| (0..tasks).for_each(|task| f(step, task)));
+        for step in (0..steps).take_while(|_| !interrupted()) {
+            (0..tasks).for_each(|task| f(step, task));
+        }
         return;
     }
     let team = Team::new(members, tasks);

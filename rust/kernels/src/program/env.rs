@@ -138,7 +138,7 @@ impl Env<'_> {
                 let ready = self.args(args, |s| self.whole(s).cloned())?;
                 batch::total(kern, &ready, &self.varies(args), self.steps)
             }
-            Total::Step(_) => in_loop.ok_or_else(absent),
+            Total::Step(_) | Total::Rows(..) => in_loop.ok_or_else(absent),
         }
     }
 }

@@ -7,15 +7,24 @@
 //! whole sequence); what is left runs step by step, chains of elementwise operations as one pass.
 
 mod batch;
+mod bind;
+mod checks;
+mod compute;
 mod env;
 mod fuse;
+mod group;
 mod instr;
 mod micro;
+mod packed;
 mod parse;
+mod parts;
+mod places;
 mod rows;
 mod run;
 mod schedule;
+mod split;
 mod steps;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -75,6 +84,7 @@ pub struct Program {
 impl Program {
     /// Checks and schedules a recording; an error names the first operation that has no instruction.
     pub fn new(rec: Recording) -> Result<Program> {
+        checks::check(&rec)?;
         let parse = |lines: &[Line]| -> Result<Vec<Instr>> {
             lines.iter().map(|(name, args, outs)| parse::instr(name, args, outs, &rec.metas)).collect()
         };
@@ -88,7 +98,7 @@ impl Program {
             rec.states.iter().zip(&rec.next).map(|(&from, &to)| Carry { from, to }).collect();
         let mut back = None;
         if let Some(ends) = &rec.ends {
-            let instrs = instr::join_parts(parse(&rec.backward)?, &rec.metas, ends);
+            let instrs = parts::join_parts(parse(&rec.backward)?, &rec.metas, ends);
             let known = schedule::made_by(&step);
             // What the derivative reads of the step.
             let mut kept: Vec<usize> = Vec::new();
@@ -110,7 +120,7 @@ impl Program {
         }
         let kept = back.as_ref().map_or(&[][..], |(_, _, kept)| kept);
         let wanted: Vec<usize> = rec.outputs.iter().chain(kept).copied().collect();
-        let forward = schedule::plan(&rec.metas, &sources, step, 0, &carries, &wanted, &[]);
+        let forward = schedule::plan(&rec.metas, &sources, &step, 0, &carries, &wanted, &[]);
         let backward = match (back, &rec.ends) {
             (Some((instrs, inside, kept)), Some(ends)) => {
                 kept.iter().for_each(|&s| sources[s] = Some(forward.source_kept(s)));
@@ -121,7 +131,7 @@ impl Program {
                 let carries: Vec<Carry> = ends.carries().map(|(from, to)| Carry { from, to }).collect();
                 let wanted: Vec<usize> = ends.inputs.iter().flatten().copied().chain(ends.alone()).collect();
                 let totals: Vec<usize> = ends.captured.iter().flatten().copied().collect();
-                Some(schedule::plan(&rec.metas, &sources, instrs, inside, &carries, &wanted, &totals))
+                Some(schedule::plan(&rec.metas, &sources, &instrs, inside, &carries, &wanted, &totals))
             }
             _ => None,
         };

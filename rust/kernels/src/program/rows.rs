@@ -32,6 +32,13 @@ pub(super) struct Parts {
     pub by_rows: Vec<bool>,
 }
 
+impl Parts {
+    /// Whether rows of the batch go through the loop apart.
+    pub fn are_apart(&self) -> bool {
+        self.ranges.iter().all(|(rows, _)| rows.is_some())
+    }
+}
+
 /// The loop, cut by rows where that is possible and useful.
 pub(super) fn parts(
     steps: Vec<Instr>,
@@ -58,6 +65,10 @@ pub(super) fn parts(
             && steps.iter().all(|i| r.instr(i).is_some())
             && totals.iter().all(|t| match t {
                 Total::Step(s) => r.sums.contains(s),
+                Total::Rows(left, right) => {
+                    let cut = |s: usize| metas[s].shape.first() == Some(&batch);
+                    left.is_none_or(cut) && r.splits(*right)
+                }
                 _ => true,
             })
             && !steps.iter().flat_map(Instr::reads).any(|s| r.sums.contains(&s))

@@ -5,8 +5,13 @@ use super::fuse::Node;
 use super::instr::{Arg, Fold, Instr, Kern};
 use super::parse::Meta;
 use super::rows::{self, Parts};
+use super::split::Split;
+use crate::dtype::DType;
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
+
+/// Rows of a batch whose parts may have gradients of weights of their own, at most.
+const SUMMED_ROWS: usize = 128;
 
 /// When a value is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,9 @@ pub(super) enum Total {
     Whole(Kern, SmallVec<[Arg; 4]>),
     /// In the loop.
     Step(usize),
+    /// In the loop, some steps at a time: the product of the first one's rows (ones where there is none),
+    /// transposed, with those of the second.
+    Rows(Option<usize>, usize),
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +91,7 @@ impl Plan {
         }
         for node in &self.body.variants[0].nodes {
             match node {
-                Node::Whole(i) | Node::Product(i) => reads.extend(i.reads()),
+                Node::Whole(i) | Node::Product(i) | Node::Ahead(i) => reads.extend(i.reads()),
                 Node::Group(g) => reads.extend(&g.loads),
             }
         }
@@ -93,6 +101,7 @@ impl Plan {
                     reads.insert(*s);
                 }
                 Total::Whole(_, args) => reads.extend(args.iter().filter_map(slot)),
+                Total::Rows(left, right) => reads.extend(left.iter().chain([right])),
             }
         }
         reads.extend(self.carries.iter().map(|c| c.to));
@@ -150,6 +159,29 @@ impl Scheduler<'_> {
         self.stacked.push(slot);
     }
 
+    /// Of what adds up to a gradient, a product of transposed rows with rows that the loop makes, or their
+    /// sum: the two.
+    fn by_rows(&self, i: usize) -> Option<(Option<usize>, usize)> {
+        let instr = &self.instrs[i];
+        let flat = |s: usize| self.metas[s].shape.len() == 2 && !self.metas[s].shape.contains(&0);
+        let float = |s: usize| matches!(self.metas[s].dtype, DType::F32 | DType::F64);
+        let few = |s: usize| self.metas[s].shape[0] <= SUMMED_ROWS;
+        let fits = |s: usize| self.home[s] == Some(Source::Step) && flat(s) && float(s) && few(s);
+        match (&instr.kern, &instr.args[..]) {
+            (Kern::Matmul, [Arg::Slot(left), Arg::Slot(right)]) if fits(*right) => {
+                let turn = &self.instrs[*self.maker.get(left)?];
+                let from = turn.reads().next()?;
+                let turned = matches!(&turn.kern, Kern::Permute(axes) if axes[..] == [1, 0]);
+                let there = self.home[from] == Some(Source::Sequence) && flat(from);
+                (turned && there).then_some((Some(from), *right))
+            }
+            (Kern::Fold { fold: Fold::Sum, axes, keepdim: false, dtype: None }, [Arg::Slot(right)]) => {
+                (axes[..] == [0] && fits(*right)).then_some((None, *right))
+            }
+            _ => None,
+        }
+    }
+
     fn all_at_once(&self, i: usize) -> Option<Batched> {
         batched(&self.instrs[i], self.metas, &|s| self.home[s] != Some(Source::Constant))
     }
@@ -157,8 +189,23 @@ impl Scheduler<'_> {
 
 /// Schedules `instrs`, of which the first `inside` stay in the loop. `wanted` are needed for all steps;
 /// `totals` are to be added up.
-#[allow(clippy::too_many_arguments)]
 pub(super) fn plan(
+    metas: &[Meta],
+    sources: &[Option<Source>],
+    instrs: &[Instr],
+    inside: usize,
+    carries: &[Carry],
+    wanted: &[usize],
+    totals: &[usize],
+) -> Plan {
+    let make = |ahead| scheduled(metas, sources, instrs.to_vec(), inside, carries, wanted, totals, ahead);
+    // Products of the inputs go into the loop where each thread has its own rows in it.
+    let ahead = make(true);
+    if ahead.body.are_apart() { ahead } else { make(false) }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn scheduled(
     metas: &[Meta],
     sources: &[Option<Source>],
     mut instrs: Vec<Instr>,
@@ -166,6 +213,7 @@ pub(super) fn plan(
     carries: &[Carry],
     wanted: &[usize],
     totals: &[usize],
+    ahead: bool,
 ) -> Plan {
     let mut uses = vec![0usize; metas.len()];
     let mut users: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -192,37 +240,20 @@ pub(super) fn plan(
         .filter(|&(i, _)| adds_up(&instrs[i], metas))
         .collect();
 
-    let mut home = sources.to_vec();
-    home.resize(metas.len(), None);
-    let mut early = Vec::new();
-    let mut early_ids: Vec<usize> = Vec::new();
-    let mut body: Vec<usize> = Vec::new();
-    for (i, instr) in instrs.iter().enumerate() {
-        if reserved.contains_key(&i) {
-            continue;
-        }
-        let is = |source| instr.reads().any(|s| home[s] == Some(source));
-        let all = if is(Source::Step) || instr.kern.is_random() || i < inside {
-            None
-        } else if is(Source::Sequence) {
-            batched(instr, metas, &|s| home[s] == Some(Source::Sequence)).map(|b| Early::All(Box::new(b)))
-        } else {
-            Some(Early::Once(Box::new(instr.clone())))
-        };
-        let source = match &all {
-            None => Source::Step,
-            Some(Early::All(_)) => Source::Sequence,
-            Some(Early::Once(_)) => Source::Constant,
-        };
-        match all {
-            Some(all) => {
-                early.push(all);
-                early_ids.push(i);
-            }
-            None => body.push(i),
-        }
-        instr.makes().for_each(|s| home[s] = Some(source));
+    let mut near: HashSet<usize> = HashSet::new();
+    let mut split = Split::new(metas, sources, &instrs, &reserved, inside, &near);
+    if ahead {
+        let outside: HashSet<usize> = carries
+            .iter()
+            .map(|c| c.to)
+            .chain(wanted.iter().copied())
+            .chain(totals.iter().copied())
+            .collect();
+        near = split.near(metas, &instrs, &users, &outside);
+        split = Split::new(metas, sources, &instrs, &reserved, inside, &near);
     }
+    let Split { home, early, early_ids, body } = split;
+    let mut body = body;
 
     let mut sch = Scheduler {
         metas,
@@ -261,30 +292,45 @@ pub(super) fn plan(
     }
     body.retain(|i| !moved.contains(i));
     wanted.iter().for_each(|&s| sch.need(s));
-    let sums: Vec<Total> = totals
-        .iter()
-        .map(|&s| {
-            let maker = sch.maker.get(&s).copied();
-            if let Some(i) = maker.filter(|i| reserved.contains_key(i)) {
+    let makes = |sch: &Scheduler, s: usize| sch.maker.get(&s).copied().filter(|i| reserved.contains_key(i));
+    let by_rows = |sch: &Scheduler, s: usize| {
+        let i = makes(sch, s).filter(|_| ahead)?;
+        sch.by_rows(i).filter(|(_, right)| !sch.stacked.contains(right) && !sch.known.contains(right))
+    };
+    // First those that must have values for all steps: others can use them then.
+    for &s in totals {
+        if let Some(i) = makes(&sch, s)
+            && by_rows(&sch, s).is_none()
+        {
+            instrs[i].reads().for_each(|s| sch.need(s));
+        }
+    }
+    let mut sums: Vec<Total> = Vec::new();
+    for &s in totals {
+        let rows = by_rows(&sch, s);
+        sums.push(match (makes(&sch, s), sch.home[s]) {
+            (Some(_), _) if rows.is_some() => {
+                rows.map_or(Total::Step(s), |(left, right)| Total::Rows(left, right))
+            }
+            (Some(i), _) => {
                 instrs[i].reads().for_each(|s| sch.need(s));
-                return Total::Whole(instrs[i].kern.clone(), instrs[i].args.clone());
+                Total::Whole(instrs[i].kern.clone(), instrs[i].args.clone())
             }
-            match sch.home[s] {
-                Some(Source::Constant) | None => Total::Times(s),
-                Some(Source::Sequence) => Total::Over(s),
-                Some(Source::Step) if sch.known.contains(&s) => Total::Over(s),
-                Some(Source::Step) => Total::Step(s),
-            }
-        })
-        .collect();
+            (None, Some(Source::Constant) | None) => Total::Times(s),
+            (None, Some(Source::Sequence)) => Total::Over(s),
+            (None, Some(Source::Step)) if sch.known.contains(&s) => Total::Over(s),
+            (None, Some(Source::Step)) => Total::Step(s),
+        });
+    }
 
     let Scheduler { home, late, known, stacked, .. } = sch;
     // What nobody asks for is not computed.
     let mut live: HashSet<usize> = stacked.iter().copied().chain(next.iter().copied()).collect();
-    live.extend(sums.iter().filter_map(|t| match t {
-        Total::Step(s) => Some(*s),
+    let in_loop = |t: &Total| match t {
+        Total::Step(s) | Total::Rows(_, s) => Some(*s),
         _ => None,
-    }));
+    };
+    live.extend(sums.iter().filter_map(in_loop));
     let alive = |live: &mut HashSet<usize>, instr: &Instr| {
         let yes = instr.makes().any(|s| live.contains(&s));
         if yes {
@@ -302,6 +348,7 @@ pub(super) fn plan(
                 live.insert(*s);
             }
             Total::Whole(_, args) => live.extend(args.iter().filter_map(slot)),
+            Total::Rows(left, right) => live.extend(left.iter().chain([right])),
         }
     }
     let mut firsts: Vec<Early> = Vec::new();
@@ -311,15 +358,8 @@ pub(super) fn plan(
         }
     }
     firsts.reverse();
-    let keep: HashSet<usize> = next
-        .iter()
-        .copied()
-        .chain(stacked.iter().copied())
-        .chain(sums.iter().filter_map(|t| match t {
-            Total::Step(s) => Some(*s),
-            _ => None,
-        }))
-        .collect();
+    let keep: HashSet<usize> =
+        next.iter().copied().chain(stacked.iter().copied()).chain(sums.iter().filter_map(in_loop)).collect();
     let steps: Vec<Instr> = kept.iter().map(|&i| instrs[i].clone()).collect();
     let body = rows::parts(steps, metas, &home, &keep, carries, &stacked, &sums);
     Plan {
@@ -335,7 +375,7 @@ pub(super) fn plan(
     }
 }
 
-fn slot(arg: &Arg) -> Option<usize> {
+pub(super) fn slot(arg: &Arg) -> Option<usize> {
     match arg {
         Arg::Slot(s) => Some(*s),
         _ => None,

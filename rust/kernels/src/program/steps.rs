@@ -1,35 +1,39 @@
-//! The loop over the steps.
+//! The loop over the steps: packed weights, and the values of a step.
 
+use super::bind::{Feed, Fixed, Now, Spot};
 use super::env::{Env, absent};
-use super::fuse::{Group, Node};
+use super::fuse::Node;
+use super::group::{Group, Lane};
 use super::instr::{Arg, Dice, Instr, Kern, reshape};
+use super::packed::Packed;
 use super::parse::Meta;
-use super::schedule::{Source, Total};
-use crate::dtype::DType;
-use crate::error::Result;
+use super::places::AHEAD_STEPS;
+use super::schedule::Total;
+use super::sums::Sum;
+use crate::error::{Error, Result};
+use crate::memory::Block;
 use crate::ops::elementwise::{Binary, binary};
-use crate::ops::matmul::{Epilogue, GemmElement, Output, PackedB, Strided, gemm_prepacked};
-use crate::ops::{copy, random, shape};
-use crate::parallel::for_each;
+use crate::ops::{copy, random};
+use crate::parallel::interrupted;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::Mutex;
-
-/// A constant right side of a product, packed once.
-enum Packed {
-    Single(PackedB<f32>, Option<Tensor>),
-    Double(PackedB<f64>, Option<Tensor>),
-}
 
 /// The loop over the steps for some rows of the batch, or for all.
-struct Loop<'a> {
-    env: &'a Env<'a>,
-    rows: Option<Range<usize>>,
-    metas: &'a [Meta],
-    /// Values of this step.
-    now: Vec<Option<Tensor>>,
-    dice: Dice,
+pub(super) struct Loop<'a> {
+    pub env: &'a Env<'a>,
+    pub rows: Option<Range<usize>>,
+    pub metas: &'a [Meta],
+    /// Where values lie that have one place, and the others as they are in this step.
+    pub spots: Vec<Option<Spot>>,
+    pub now: Vec<Option<Tensor>>,
+    /// Memory that is written anew in each step, or in every other one.
+    pub own: Vec<Tensor>,
+    pub dice: Dice,
+    pub reverse: bool,
+    /// Steps for which products are made ahead.
+    pub ahead: usize,
+    pub scratch: Option<Block>,
 }
 
 /// What the loop leaves behind: carried values, totals, and values of the last step.
@@ -39,162 +43,121 @@ pub(super) struct Left {
     pub finals: Vec<Option<Tensor>>,
 }
 
-impl Env<'_> {
-    fn packs(&self, nodes: &[Node]) -> Result<Vec<Option<Packed>>> {
-        let one = |node: &Node| -> Result<Option<Packed>> {
-            let Node::Product(instr) = node else { return Ok(None) };
-            let Arg::Slot(right) = instr.args[1] else { return Ok(None) };
-            let w = self.whole(right)?;
-            let bias = match instr.args.get(2) {
-                Some(Arg::Slot(s)) => Some(copy::contiguous("linear", self.whole(*s)?)?),
-                _ => None,
-            };
-            Ok(Some(match w.dtype() {
-                DType::F32 => Packed::Single(pack(w, instr.kern.transposes())?, bias),
-                _ => Packed::Double(pack(w, instr.kern.transposes())?, bias),
-            }))
-        };
-        nodes.iter().map(one).collect()
-    }
-
-    /// Runs the steps, in reverse order if asked to, with `carried` at the start.
-    pub fn body(&mut self, carried: Vec<Tensor>, reverse: bool, ends: &[usize]) -> Result<Left> {
-        let plan = self.plan;
-        let parts = &plan.body;
-        // Few rows have products of another kind, which are not packed: each variant has its own nodes.
-        let packs = parts.variants.iter().map(|v| self.packs(&v.nodes)).collect::<Result<Vec<_>>>()?;
-        self.make_room(reverse)?;
-        let env = &*self;
-        let one = |(rows, number): &(Option<Range<usize>>, usize)| -> Result<Left> {
-            let variant = &parts.variants[*number];
-            let mut part = Loop {
-                env,
-                rows: rows.clone(),
-                metas: &variant.metas,
-                now: vec![None; env.metas.len()],
-                dice: env.dice,
-            };
-            let start = carried.iter().map(|t| part.mine(t.clone())).collect();
-            part.run(&variant.nodes, &packs[*number], start, reverse, ends)
-        };
-        if let [all] = &parts.ranges[..] {
-            return one(all);
-        }
-        let done: Vec<Mutex<Option<Result<Left>>>> = parts.ranges.iter().map(|_| Mutex::new(None)).collect();
-        for_each(parts.ranges.len(), |i| {
-            let left = one(&parts.ranges[i]);
-            *done[i].lock().unwrap_or_else(|p| p.into_inner()) = Some(left);
-        });
-        let mut lefts = Vec::new();
-        for left in done {
-            lefts.push(left.into_inner().unwrap_or_else(|p| p.into_inner()).ok_or_else(absent)??);
-        }
-        // Rows of carried values stand side by side; shares of totals are added in order.
-        let joined = |get: &dyn Fn(&Left) -> Option<&Tensor>| -> Result<Option<Tensor>> {
-            let list: Option<Vec<&Tensor>> = lefts.iter().map(get).collect();
-            list.map(|l| shape::cat(&l, 0)).transpose()
-        };
-        let mut all = Left { carried: Vec::new(), sums: Vec::new(), finals: Vec::new() };
-        for i in 0..plan.carries.len() {
-            all.carried.push(joined(&|l| l.carried.get(i))?.ok_or_else(absent)?);
-        }
-        for (i, &s) in ends.iter().enumerate() {
-            all.finals.push(if parts.by_rows[s] {
-                joined(&|l| l.finals[i].as_ref())?
-            } else {
-                lefts[0].finals[i].clone()
-            });
-        }
-        for i in 0..plan.totals.len() {
-            let mut sum: Option<Tensor> = None;
-            for share in lefts.iter().filter_map(|l| l.sums[i].as_ref()) {
-                sum = Some(match sum {
-                    None => share.clone(),
-                    Some(have) => binary(Binary::Add, (&have).into(), share.into(), None)?,
-                });
-            }
-            all.sums.push(sum);
-        }
-        Ok(all)
-    }
+/// A node with its operands and results found.
+pub(super) enum Work<'a> {
+    Chain { group: &'a Group, loads: Vec<Feed>, stores: Vec<Fixed> },
+    Product { left: usize, out: usize, packed: &'a Packed, add: bool, rows: Option<[Fixed; 2]>, m: usize },
+    Ahead { packed: &'a Packed, left: Feed, out: Fixed, m: usize },
+    Whole(&'a Instr),
 }
 
-impl Loop<'_> {
+impl<'a> Loop<'a> {
+    pub fn new(env: &'a Env<'a>, rows: Option<Range<usize>>, metas: &'a [Meta], reverse: bool) -> Loop<'a> {
+        let n = env.metas.len();
+        let dice = env.dice;
+        Loop {
+            env,
+            rows,
+            metas,
+            spots: vec![None; n],
+            now: vec![None; n],
+            own: Vec::new(),
+            dice,
+            reverse,
+            ahead: 1,
+            scratch: None,
+        }
+    }
+
+    fn moment(&self, i: usize) -> Now {
+        let t = if self.reverse { self.env.steps - 1 - i } else { i };
+        Now { i, t, ahead: i % self.ahead }
+    }
+
     /// The rows of a value with the batch in front.
-    fn mine(&self, t: Tensor) -> Tensor {
+    pub fn mine(&self, t: Tensor) -> Tensor {
         match &self.rows {
             Some(rows) => t.with_layout(t.layout().slice(0, rows.start, rows.len(), 1)),
             None => t,
         }
     }
 
-    fn cut(&self, slot: usize, t: Tensor) -> Tensor {
+    pub fn cut(&self, slot: usize, t: Tensor) -> Tensor {
         if self.env.plan.body.by_rows[slot] { self.mine(t) } else { t }
     }
 
-    /// A value as step `t` sees it.
-    fn at(&self, slot: usize, t: usize) -> Result<Tensor> {
-        match self.env.plan.home[slot] {
-            Some(Source::Sequence) => {
-                let all = self.env.whole(slot)?;
-                Ok(self.cut(slot, all.with_layout(all.layout().select(0, t))))
-            }
-            Some(Source::Constant) => Ok(self.cut(slot, self.env.whole(slot)?.clone())),
-            _ => self.now[slot].clone().ok_or_else(absent),
+    /// A value as a step sees it.
+    fn at(&self, slot: usize, now: Now) -> Result<Tensor> {
+        match &self.spots[slot] {
+            Some(spot) => Ok(spot.tensor(now)),
+            None => self.now[slot].clone().ok_or_else(absent),
         }
     }
 
-    /// Where a result of step `t` is to be written.
-    fn room(&self, slot: usize, t: usize) -> Result<Tensor> {
-        if self.env.stacked[slot] {
-            let all = self.env.whole(slot)?;
-            return Ok(self.mine(all.with_layout(all.layout().select(0, t))));
-        }
-        Tensor::empty("scan", &self.metas[slot].shape, self.metas[slot].dtype)
-    }
-
-    /// Puts a result of step `t` in its place.
-    fn put(&mut self, slot: usize, t: usize, value: Tensor) -> Result<()> {
-        if self.env.stacked[slot] {
-            let room = self.room(slot, t)?;
-            if !room.coincides(&value) {
-                copy::copy_into("scan", &room, &value)?;
+    /// Puts a value in its place.
+    fn put(&mut self, slot: usize, now: Now, value: Tensor) -> Result<()> {
+        match &self.spots[slot] {
+            Some(spot) => {
+                let room = spot.tensor(now);
+                if !room.coincides(&value) {
+                    copy::copy_into("scan", &room, &value)?;
+                }
             }
+            None => self.now[slot] = Some(value),
         }
-        self.now[slot] = Some(value);
         Ok(())
     }
 
-    fn product(&mut self, instr: &Instr, packed: &Packed, t: usize) -> Result<()> {
-        let (Arg::Slot(left), Some(slot)) = (&instr.args[0], instr.outs[0]) else { return Err(absent()) };
-        let x = self.at(*left, t)?;
-        let out = self.room(slot, t)?;
-        match packed {
-            Packed::Single(b, bias) => multiply(&x, b, bias.as_ref(), &out)?,
-            Packed::Double(b, bias) => multiply(&x, b, bias.as_ref(), &out)?,
-        }
-        self.now[slot] = Some(out);
-        Ok(())
-    }
-
-    fn group(&mut self, group: &Group, t: usize) -> Result<()> {
-        for &slot in &group.opens {
-            self.now[slot] = Some(self.room(slot, t)?);
-        }
-        let loads = group.loads.iter().map(|&s| self.at(s, t)).collect::<Result<SmallVec<[Tensor; 8]>>>()?;
-        let mut stores: SmallVec<[Tensor; 8]> = SmallVec::new();
-        for store in &group.stores {
-            stores.push(match &store.part_of {
-                None => self.room(store.slot, t)?,
-                Some((whole, cuts)) => {
-                    let whole = self.now[*whole].as_ref().ok_or_else(absent)?;
-                    whole.with_layout(super::instr::cut(whole.layout(), cuts))
+    fn run_chain(&self, group: &Group, loads: &[Feed], stores: &[Fixed], now: Now) -> Result<()> {
+        let mut copies: SmallVec<[Tensor; 2]> = SmallVec::new();
+        let mut lanes: SmallVec<[Lane; 8]> = SmallVec::new();
+        for load in loads {
+            lanes.push(match load {
+                Feed::Fixed(fixed) => fixed.at(now),
+                Feed::Moving(slot) => {
+                    let t = self.at(*slot, now)?;
+                    let lane = Lane::of(&t, &group.shape);
+                    copies.push(match &lane {
+                        Some(_) => t,
+                        None => {
+                            let full = t.with_layout(t.layout().broadcast_to("scan", &group.shape)?);
+                            copy::contiguous("scan", &full)?
+                        }
+                    });
+                    lane.unwrap_or_else(|| Lane::flat(&copies[copies.len() - 1]))
                 }
             });
         }
-        group.run(&loads, &stores)?;
-        for (store, value) in group.stores.iter().zip(stores) {
-            self.now[store.slot] = Some(value);
+        let into: SmallVec<[Lane; 8]> = stores.iter().map(|s| s.at(now)).collect();
+        group.run(&lanes, &into, self.scratch.as_ref().map(|s| s.as_ptr()))
+    }
+
+    /// Products for this step and some that follow it: a panel of the weight serves all of them.
+    fn run_ahead(&self, packed: &Packed, left: &Feed, out: &Fixed, m: usize, now: Now) -> Result<()> {
+        if now.ahead != 0 {
+            return Ok(());
+        }
+        let count = self.ahead.min(self.env.steps - now.i);
+        let (k, n) = packed.sizes();
+        let mut copies: SmallVec<[Tensor; AHEAD_STEPS]> = SmallVec::new();
+        let mut rows: SmallVec<[(Lane, usize, Lane); AHEAD_STEPS]> = SmallVec::new();
+        for j in 0..count {
+            let then = self.moment(now.i + j);
+            let (from, row) = match left {
+                Feed::Fixed(fixed) => (fixed.at(then), fixed.row),
+                Feed::Moving(slot) => {
+                    let t = self.at(*slot, then)?;
+                    let t = copy::contiguous("scan", &reshape(&t, &[t.numel() / k, k])?)?;
+                    copies.push(t);
+                    (Lane::flat(&copies[j]), k)
+                }
+            };
+            rows.push((from, row, out.at(then)));
+        }
+        for panel in 0..packed.panels() {
+            for (from, row, to) in &rows {
+                packed.rows(m, (from, *row), (to, n), panel..panel + 1, false);
+            }
         }
         Ok(())
     }
@@ -211,72 +174,104 @@ impl Loop<'_> {
         dice
     }
 
-    fn run(
+    /// Whether a value stays as it is until the next step is over.
+    fn stays(&self, slot: usize, value: &Tensor) -> bool {
+        let turns = self.env.plan.carries.iter().any(|c| c.to == slot)
+            && self.spots[slot].as_ref().is_some_and(Spot::has_turns);
+        turns || !self.own.iter().any(|t| std::sync::Arc::ptr_eq(t.storage(), value.storage()))
+    }
+
+    /// What the step before leaves to this one.
+    fn carry(&mut self, before: Now, now: Now) -> Result<()> {
+        let env = self.env;
+        let mut values: SmallVec<[(usize, Tensor); 4]> = SmallVec::new();
+        for c in &env.plan.carries {
+            if let (Some(from), Some(to)) = (&self.spots[c.from], &self.spots[c.to])
+                && from.coincides(now, to, before)
+            {
+                continue;
+            }
+            let value = self.at(c.to, before)?;
+            let value = if self.stays(c.to, &value) { value } else { copy::clone("scan", &value)? };
+            values.push((c.from, value));
+        }
+        values.into_iter().try_for_each(|(slot, value)| self.put(slot, now, value))
+    }
+
+    pub fn run(
         &mut self,
-        nodes: &[Node],
-        packs: &[Option<Packed>],
-        mut carried: Vec<Tensor>,
-        reverse: bool,
+        nodes: &'a [Node],
+        packs: &'a [Option<Packed>],
+        start: Vec<Tensor>,
         ends: &[usize],
     ) -> Result<Left> {
         let (env, plan) = (self.env, self.env.plan);
+        let steps: Vec<usize> =
+            plan.totals.iter().filter_map(|t| if let Total::Step(s) = t { Some(*s) } else { None }).collect();
+        let others = plan.carries.iter().flat_map(|c| [c.from, c.to]).chain(steps);
+        others.into_iter().try_for_each(|slot| self.find(slot))?;
+        let work = self.bind(nodes, packs)?;
+        let by_rows = self.sums()?;
         let mut sums: Vec<Option<Tensor>> = vec![None; plan.totals.len()];
         for i in 0..env.steps {
-            let t = if reverse { env.steps - 1 - i } else { i };
-            self.dice.offset = env.dice.offset.wrapping_add(env.draws.wrapping_mul(t as u64));
-            for (carry, value) in plan.carries.iter().zip(carried.drain(..)) {
-                self.put(carry.from, t, value)?;
+            if interrupted() {
+                return Err(Error::runtime("scan", "was interrupted"));
             }
-            for (node, packed) in nodes.iter().zip(packs) {
-                match (node, packed) {
-                    (Node::Product(instr), Some(packed)) => self.product(instr, packed, t)?,
-                    (Node::Whole(instr) | Node::Product(instr), _) => {
-                        let args = env.args(&instr.args, |s| self.at(s, t))?;
+            let now = self.moment(i);
+            self.dice.offset = env.dice.offset.wrapping_add(env.draws.wrapping_mul(now.t as u64));
+            if i > 0 {
+                self.carry(self.moment(i - 1), now)?;
+            } else {
+                for (c, value) in plan.carries.iter().zip(&start) {
+                    self.put(c.from, now, value.clone())?;
+                }
+            }
+            for work in &work {
+                match work {
+                    Work::Chain { group, loads, stores } => self.run_chain(group, loads, stores, now)?,
+                    Work::Product { packed, add, rows: Some([left, out]), m, .. } => {
+                        let (x, out) = ((&left.at(now), left.row), (&out.at(now), out.row));
+                        packed.rows(*m, x, out, 0..packed.panels(), *add)
+                    }
+                    Work::Product { left, out, packed, add, .. } => {
+                        packed.multiply(&self.at(*left, now)?, &self.at(*out, now)?, *add)?
+                    }
+                    Work::Ahead { packed, left, out, m } => self.run_ahead(packed, left, out, *m, now)?,
+                    Work::Whole(instr) => {
+                        let args = env.args(&instr.args, |s| self.at(s, now))?;
                         let made = instr.kern.run(&args, self.dice_of(instr))?;
                         for (slot, value) in instr.outs.iter().zip(made) {
                             if let (Some(slot), Some(value)) = (slot, value) {
-                                self.put(*slot, t, value)?;
+                                self.put(*slot, now, value)?;
                             }
                         }
                     }
-                    (Node::Group(group), _) => self.group(group, t)?,
                 }
+            }
+            if !by_rows.is_empty() && (now.ahead + 1 == self.ahead || i + 1 == env.steps) {
+                let these: SmallVec<[Now; 16]> = (i - now.ahead..=i).map(|i| self.moment(i)).collect();
+                by_rows.iter().for_each(|sum| sum.add(&these));
             }
             for (total, sum) in plan.totals.iter().zip(&mut sums) {
                 if let Total::Step(s) = total {
-                    let value = self.at(*s, t)?;
+                    let value = self.at(*s, now)?;
                     *sum = Some(match sum.take() {
                         None => copy::clone("scan", &value)?,
                         Some(have) => binary(Binary::Add, (&have).into(), (&value).into(), Some(&have))?,
                     });
                 }
             }
-            for carry in &plan.carries {
-                carried.push(self.at(carry.to, t)?);
-            }
         }
-        let last = if reverse { 0 } else { env.steps - 1 };
-        let finals = ends.iter().map(|&s| self.at(s, last).ok()).collect();
+        for (number, sum) in by_rows.into_iter().flat_map(Sum::done) {
+            sums[number] = Some(sum);
+        }
+        let last = self.moment(env.steps - 1);
+        let carried = plan.carries.iter().map(|c| self.at(c.to, last)).collect::<Result<_>>()?;
+        let mut finals = Vec::new();
+        for &slot in ends {
+            let known = self.find(slot).and_then(|()| self.at(slot, last));
+            finals.push(known.ok());
+        }
         Ok(Left { carried, sums, finals })
     }
-}
-
-fn pack<T: GemmElement>(w: &Tensor, transposed: bool) -> Result<PackedB<T>> {
-    let (line, k) = if transposed { (0, 1) } else { (1, 0) };
-    let right = Strided { ptr: w.ptr::<T>().cast_const(), line: w.strides()[line], k: w.strides()[k] };
-    // SAFETY: the layout stays within its storage.
-    unsafe { PackedB::new("scan", &right, w.shape()[k], w.shape()[line]) }
-}
-
-fn multiply<T: GemmElement>(x: &Tensor, b: &PackedB<T>, bias: Option<&Tensor>, out: &Tensor) -> Result<()> {
-    let (k, n) = (b.k(), b.n());
-    let rows = out.numel() / n;
-    let x = reshape(x, &[rows, k])?;
-    let left = Strided { ptr: x.ptr::<T>().cast_const(), line: x.strides()[0], k: x.strides()[1] };
-    let col_bias = bias.map_or(std::ptr::null(), |b| b.ptr::<T>().cast_const());
-    let epilogue = Epilogue { col_bias, ..Epilogue::NONE };
-    let to = Output { alpha: T::ONE, beta: T::ZERO, ptr: out.ptr::<T>(), rs: n as isize, cs: 1, epilogue };
-    // SAFETY: the layouts stay within their storages; the output is row-major and nobody else's.
-    unsafe { gemm_prepacked(rows, &left, b, to) };
-    Ok(())
 }

@@ -84,3 +84,29 @@ fn an_unknown_operation_and_wrong_tensors_are_errors() {
     assert!(text.contains("as input a tensor of shape [3, 2, 3]"), "{text}");
     assert!(run(&filled(&[0, 2, 3], 1.0), 0).err().unwrap().to_string().contains("at least one step"));
 }
+
+#[test]
+fn numbers_of_values_that_are_not_there_are_errors() {
+    use Value::Slot;
+    let with = |change: &dyn Fn(&mut Recording)| {
+        let mut rec = plain(2);
+        change(&mut rec);
+        Program::new(rec).err().unwrap().to_string()
+    };
+    let text = with(&|rec| rec.forward[0].1[1] = Slot(70));
+    assert!(text.contains("has 8 values, numbered from 0, and an argument of matmul is number 70"), "{text}");
+    let text = with(&|rec| rec.forward[0].1[0] = Slot(6));
+    assert!(text.contains("an argument of matmul is value 6, which nothing has made before"), "{text}");
+    let text = with(&|rec| rec.forward[3].2[0] = Some(6));
+    assert!(text.contains("a result of tanh is value 6, which is there already"), "{text}");
+    let text = with(&|rec| rec.next = vec![]);
+    assert!(text.contains("has 0 next states, expected 1, one for each state"), "{text}");
+    let text = with(&|rec| rec.next = vec![0]);
+    assert!(text.contains("a state of shape [2, 5] and type float64 becomes one of shape [2, 3]"), "{text}");
+    let ends = || Ends { outputs: vec![None], next: vec![None], inputs: vec![None], ..Ends::default() };
+    let text = with(&|rec| rec.ends = Some(ends()));
+    assert!(text.contains("has 0 gradients of states, expected 1"), "{text}");
+    let wrong = || Ends { states: vec![Some(7)], captured: vec![vec![], vec![9]], ..ends() };
+    let text = with(&|rec| rec.ends = Some(wrong()));
+    assert!(text.contains("a gradient that goes out is number 9"), "{text}");
+}

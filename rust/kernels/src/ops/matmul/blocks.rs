@@ -98,10 +98,7 @@ impl<'a, T: GemmElement> Call<'a, T> {
             }
             return;
         }
-        // Blocks of rows, then ranges of panels where these are too few to keep all threads busy.
-        // How C is cut has no influence on its elements.
-        let wanted = (3 * num_threads()).min((2.0 * work / PARALLEL) as usize);
-        let panels_each = panels.div_ceil(wanted.div_ceil(row_blocks).min(panels));
+        let panels_each = self.panels_each(panels, work);
         let col_blocks = panels.div_ceil(panels_each);
         for_each(row_blocks * col_blocks, |task| {
             // Neighbours, which mostly meet one thread, share panels of B; the last block of rows is small.
@@ -109,6 +106,22 @@ impl<'a, T: GemmElement> Call<'a, T> {
             // SAFETY: the ranges lie within the operands; each task writes its own part of C.
             unsafe { self.block(block, first..(first + panels_each).min(panels), &cols, &ks, b) }
         });
+    }
+
+    /// How many panels a task takes: besides blocks of rows there are ranges of panels where those are too
+    /// few to keep all threads busy, or would leave some with less to do than others. How C is cut has no
+    /// influence on its elements.
+    fn panels_each(&self, panels: usize, work: f64) -> usize {
+        let (rows, threads) = (self.row_blocks(), num_threads());
+        let wanted = (3 * threads).min((2.0 * work / PARALLEL) as usize);
+        let least = wanted.div_ceil(rows).min(panels);
+        // What the busiest thread does, in panels; a task packs its rows anew.
+        let longest = |ranges: &usize| {
+            let each = panels.div_ceil(*ranges);
+            (rows * panels.div_ceil(each)).div_ceil(threads) * (2 * each + 1)
+        };
+        let ranges = (least..=(2 * least).min(panels)).min_by_key(longest).unwrap_or(least);
+        panels.div_ceil(ranges)
     }
 
     /// A block of rows against some panels of B.

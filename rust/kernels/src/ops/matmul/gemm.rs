@@ -9,7 +9,7 @@ use crate::memory;
 
 /// Positions of K in a block: a panel of B (32 KiB) stays in the first cache, and no sum grows
 /// longer than this before it is added to C.
-pub(super) const KC: usize = 256;
+pub(crate) const KC: usize = 256;
 /// Columns and bytes of B packed at once.
 const NC: usize = 4096;
 const B_BYTES: usize = 4 << 20;

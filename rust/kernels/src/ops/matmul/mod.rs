@@ -13,17 +13,20 @@ mod micro_neon;
 mod micro_pack;
 mod micro_scalar;
 mod micro_vectors;
+mod outer;
 mod pack;
 mod panel;
 #[cfg(test)]
 mod tests;
 mod vectors;
 
+pub(crate) use gemm::KC;
 pub use gemm::{Output, gemm, gemm_operands, gemm_prepacked, kernel_of};
 pub use linear::addmm_bias;
 pub use micro::{Epilogue, Kernel};
+pub(crate) use outer::{add_products, pack_rows};
 pub use pack::{Operand, PackedB, Strided};
-pub use panel::rows_by_panel;
+pub use panel::{rows_by_packed, rows_by_panel};
 pub(crate) use vectors::ROWS;
 
 use crate::dtype::{DType, Element};

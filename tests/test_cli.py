@@ -121,6 +121,13 @@ def test_info_shows_the_layers_of_every_recipe(name: str, capsys: pytest.Capture
     assert re.search(rf"total .*\b{parameters:,}\b", printed)
 
 
+def test_info_shows_the_steps_of_a_decoder_as_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "translate"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("grucell") == 1
+    assert re.search(r"grucell  x6 .*\b197,376\b", printed)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_info_shows_the_layers_of_every_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", name]) == 0

@@ -35,6 +35,11 @@ for size, text in ((1_000, "1 K"), (100_000, "100 K"), (4_000_000, "4 M")):
     plain(f"sum {text}", ELEMENTWISE, lambda side, x: x.sum(), size)
 plain("sum over axis 0, 4096x1024", ELEMENTWISE, lambda side, x: x.sum(0), 4096, 1024)
 plain("sum over axis 1, 4096x1024", ELEMENTWISE, lambda side, x: x.sum(1), 4096, 1024)
+for rows, length in ((262_144, 16), (65_536, 64), (32_768, 128)):
+    text = f"rows of {length}, {rows}x{length}"
+    plain(f"sum of {text}", ELEMENTWISE, lambda side, x: x.sum(1), rows, length)
+    plain(f"maximum of {text}", ELEMENTWISE, lambda side, x: x.amax(1), rows, length)
+    plain(f"variance of {text}", ELEMENTWISE, lambda side, x: x.var(1), rows, length)
 plain("transpose copy 2048x2048", ELEMENTWISE, lambda side, x: x.t().contiguous(), 2048, 2048)
 plain(
     "channels to the end, 32x64x32x32", ELEMENTWISE, lambda side, x: x.permute(0, 2, 3, 1).contiguous(),
@@ -78,6 +83,7 @@ both_ways(
     "layer norm 4096x512", NORMS, (4096, 512), lambda side, x, w, b: side.F.layer_norm(x, (512,), w, b), 512
 )
 both_ways("softmax 1024x1000", NORMS, (1024, 1000), lambda side, x: side.F.softmax(x, 1))
+both_ways("softmax 32768x128", NORMS, (32_768, 128), lambda side, x: side.F.softmax(x, 1))
 both_ways("max pool 2x2, 32x64x32x32", POOLING, (32, 64, 32, 32), lambda side, x: side.F.max_pool2d(x, 2))
 both_ways(
     "max pool 3x3 stride 2, 4x64x112x112", POOLING, (4, 64, 112, 112),

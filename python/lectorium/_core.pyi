@@ -1052,6 +1052,14 @@ def recurrent(
     reverse: _bool,
     save: _bool,
 ) -> tuple[Tensor | None, ...]: ...
+def recurrent_layer(
+    kind: str,
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    batch_sizes: Sequence[_int] | None,
+    reverse: _bool,
+) -> tuple[Tensor, ...]: ...
 def recurrent_grad(
     kind: str,
     x: Tensor,

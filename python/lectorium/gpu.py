@@ -16,10 +16,21 @@ def is_available() -> bool:
 
 
 def name() -> str | None:
-    """The adapter's name, None without one."""
+    """The adapter's name, None without one.
+
+    Example:
+        >>> (lt.gpu.name() is None) == (not lt.gpu.is_available())
+        True
+    """
     return _core.gpu_adapter_name()
 
 
 def synchronize() -> None:
-    """Waits until everything sent to the GPU is done."""
+    """Waits until everything sent to the GPU is done.
+
+    Work is sent there and goes on in the background: call this before looking at the clock.
+
+    Example:
+        >>> lt.gpu.synchronize()
+    """
     _core.gpu_synchronize()

@@ -40,7 +40,7 @@ def attach_inplace(name: str, function: Callable[..., Any]) -> None:
         return inplace.apply_inplace(function, self, args, kwargs)
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"``{name.rstrip('_')}`` in place."
+    method.__doc__ = f"``{name.rstrip('_')}`` in place; returns the tensor."
     setattr(Tensor, name, method)
 
 

@@ -219,3 +219,12 @@ def test_batches_of_indices() -> None:
 def test_wrong_arguments_are_named(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
+
+
+@pytest.mark.parametrize("state", [{}, {"seed": 1.5}, {"seed": -1}, [3], None])
+def test_a_sampler_takes_only_its_own_kind_of_state(state: Any) -> None:
+    sampler = lt.data.RandomSampler(range(3))
+    with pytest.raises(
+        ValueError, match=r"RandomSampler.load_state_dict: expected what state_dict\(\) returned"
+    ):
+        sampler.load_state_dict(state)

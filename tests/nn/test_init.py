@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,36 @@ def test_bad_arguments_are_named() -> None:
         init.eye_(lt.empty(3))
     with pytest.raises(ValueError, match="dirac_: dim 0 must be divisible by groups"):
         init.dirac_(lt.empty(3, 1, 3), groups=2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda: init.normal_(lt.zeros(2, dtype=lt.int64)),
+            TypeError,
+            "normal_: expected a tensor of floats",
+        ),
+        (lambda: init.uniform_([1.0]), TypeError, "uniform_: expected a Tensor, got list"),  # pyright: ignore[reportArgumentType]
+        (
+            lambda: init.trunc_normal_(lt.zeros(2), std=0.0),
+            ValueError,
+            "std above 0 and a below b, got std 0",
+        ),
+        (lambda: init.trunc_normal_(lt.zeros(2), a=2.0, b=-2.0), ValueError, "a 2.0, b -2.0"),
+        (lambda: init.sparse_(lt.zeros(4, 2), 1.5), ValueError, "sparse_: sparsity is the share of zeros"),
+        (lambda: init.sparse_(lt.zeros(4, 2), -0.5), ValueError, "0 to 1, got -0.5"),
+        (lambda: init.dirac_(lt.zeros(4, 2, 3), 0), ValueError, "divisible by groups, got 4 and 0"),
+    ],
+)
+def test_what_no_weights_can_be_drawn_from_is_an_error(
+    call: Callable[[], Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_xavier_leaves_an_empty_tensor_as_it_is() -> None:
+    for function in (init.xavier_uniform_, init.xavier_normal_):
+        with pytest.warns(UserWarning, match="no-op"):
+            assert function(lt.empty(0, 0)).numel() == 0

@@ -100,6 +100,33 @@ def test_a_layer_computes_what_torch_computes(name: str, kind: Any, options: Any
     gradients_agree(ours, theirs, mine, other, xs, ys)
 
 
+# Not with ReLU, whose gradients jump where the two round to different sides of 0.
+@pytest.mark.parametrize(("name", "kind"), [k for k in KINDS if "nonlinearity" not in k[1]])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
+@pytest.mark.parametrize(("dtype", "bound"), [("bfloat16", 0.03), ("float16", 0.01)])
+def test_half_precision_trains_as_in_torch(
+    name: str, kind: Any, options: Any, dtype: str, bound: float
+) -> None:
+    ours, theirs = (
+        m.to(getattr(lib, dtype))
+        for m, lib in zip(pair_of(name, **kind, **options), (lt, torch), strict=True)
+    )
+    arrays = [sample((STEPS, BATCH, INPUT), "float32"), *states_for(theirs, BATCH)]
+    xs = [lt.tensor(a).to(getattr(lt, dtype)).requires_grad_() for a in arrays]
+    ys = [torch.tensor(a).to(getattr(torch, dtype)).requires_grad_() for a in arrays]
+    mine, other = flat(ours(xs[0], as_state(xs[1:]))), flat(theirs(ys[0], as_state(ys[1:])))
+    # The two round in different places.
+    for a, b in zip(mine, other, strict=True):
+        assert a.dtype.name == dtype
+        np.testing.assert_allclose(a.float().detach().numpy(), b.float().detach().numpy(), atol=bound)
+    for out in (mine, other):
+        sum((t.float() ** 2).sum() for t in out).backward()
+    for a, b in zip([*xs, *ours.parameters()], [*ys, *theirs.parameters()], strict=True):
+        assert a.grad.dtype.name == dtype
+        want = b.grad.float().numpy()
+        np.testing.assert_allclose(a.grad.float().numpy(), want, atol=bound * float(np.abs(want).max()))
+
+
 @pytest.mark.parametrize("options", SHAPES[::3], ids=lambda o: "-".join(str(int(v)) for v in o.values()))
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 @pytest.mark.parametrize("given", [False, True])

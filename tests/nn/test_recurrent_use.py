@@ -26,6 +26,43 @@ def flat(state: Any) -> list[Any]:
     return list(state) if isinstance(state, tuple) else [state]
 
 
+# Without gradients.
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bias": False}, {"num_layers": 2}, {"bidirectional": True}], ids=str
+)
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (3, 5)])
+def test_without_gradients_the_numbers_are_the_same(
+    name: str, options: dict[str, Any], steps: int, batch: int
+) -> None:
+    layer, x = getattr(nn, name)(20, 20, **options), lt.randn(steps, batch, 20)
+    _, state = layer(lt.randn(2, batch, 20))
+    state = rnn.detach(state)
+    for given in (None, state):
+        wanted = layer(x, given)
+        with lt.no_grad():
+            got = layer(x, given)
+        for a, b in zip([got[0], *flat(got[1])], [wanted[0], *flat(wanted[1])], strict=True):
+            assert a.shape == b.shape
+            assert not a.requires_grad
+            np.testing.assert_array_equal(a.numpy(), b.detach().numpy())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_cell_without_gradients_gives_the_same_numbers(name: str) -> None:
+    cell, x = getattr(nn, f"{name}Cell")(20, 20), lt.randn(3, 20)
+    for row in (x, x[0]):
+        state = rnn.detach(cell(row))
+        wanted = cell(row, state)
+        with lt.no_grad():
+            got = cell(row, state)
+        for a, b in zip(flat(got), flat(wanted), strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_array_equal(a.numpy(), b.detach().numpy())
+
+
 # Truncated backpropagation through time.
 
 

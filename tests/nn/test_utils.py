@@ -83,3 +83,14 @@ def test_parameters_become_a_vector_and_come_back() -> None:
         nn.utils.vector_to_parameters(lt.zeros(7), layer.parameters())
     with pytest.raises(TypeError, match="expected a Tensor, got list"):
         nn.utils.vector_to_parameters([1.0], layer.parameters())
+
+
+def test_a_limit_below_zero_would_turn_the_gradients_round() -> None:
+    p = lt.nn.Parameter(lt.ones(2))
+    p.grad = lt.ones(2)
+    for limit in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="clip_grad_norm_: max_norm must be 0 or more, got"):
+            lt.nn.utils.clip_grad_norm_([p], limit)
+        with pytest.raises(ValueError, match="clip_grad_value_: clip_value must be 0 or more"):
+            lt.nn.utils.clip_grad_value_([p], limit)
+    assert p.grad.tolist() == [1.0, 1.0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lectorium as lt
-from helpers import assert_same, require_torch, sample
+from helpers import assert_same, require_torch, sample, to_numpy
 from lectorium import ops
 from lectorium.ops.cells import STEPS
 from lectorium.ops.recurrent import composite, sequence
@@ -60,11 +60,20 @@ def results(
     """Outputs with the final states, and the gradients of everything."""
     x, state, weights = parts
     out = run(kind.partition(" ")[0], x, state, weights, sizes, reverse)
-    seeds = [lt.from_numpy(sample(tuple(o.shape), o.dtype.name, -1, 1, 50 + i)) for i, o in enumerate(out)]
+    seeds = [
+        lt.from_numpy(sample(tuple(o.shape), "float64", -1, 1, 50 + i)).to(o.dtype) for i, o in enumerate(out)
+    ]
     leaves = [t for t in (x, *state, *weights) if t is not None]
     grads = lt.autograd.grad(list(out), leaves, seeds, allow_unused=True)
-    zero = [np.zeros(t.shape) if g is None else g.numpy() for t, g in zip(leaves, grads, strict=True)]
-    return [o.detach().numpy() for o in out], zero
+    zero = [np.zeros(t.shape) if g is None else to_numpy(g) for t, g in zip(leaves, grads, strict=True)]
+    return [to_numpy(o) for o in out], zero
+
+
+def tree(parts: Any, change: Callable[[Any], Any]) -> Any:
+    """The same tuples of changed tensors."""
+    if isinstance(parts, tuple):
+        return tuple(tree(part, change) for part in parts)
+    return None if parts is None else change(parts)
 
 
 def loop(*args: Any) -> tuple[Any, ...]:
@@ -96,6 +105,36 @@ def test_every_kind_agrees_with_its_steps_in_small_operations(
         for a, b in zip((*got[0], *got[1]), (*want[0], *want[1]), strict=True):
             scale = max(1.0, float(np.abs(b).max()))
             np.testing.assert_allclose(a / scale, b / scale, atol=bound, err_msg=f"{hidden} {sizes}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("dtype", "bound"), [("bfloat16", 0.01), ("float16", 0.002)])
+def test_half_precision_is_float32_rounded(kind: str, packed: bool, dtype: str, bound: float) -> None:
+    sizes = [3, 3, 2] if packed else [3, 3, 3]
+    made, given = make(kind, 7, sizes, packed, "float32", grad=False), sizes if packed else None
+    half = tree(made, lambda t: t.to(getattr(lt, dtype)))
+    wide = tree(half, lambda t: t.float().requires_grad_())
+    half = tree(half, lambda t: t.requires_grad_())
+    got, want = (results(sequence, kind, parts, given, False) for parts in (half, wide))
+    for a, b in zip((*got[0], *got[1]), (*want[0], *want[1]), strict=True):
+        scale = max(1.0, float(np.abs(b).max()))
+        np.testing.assert_allclose(a / scale, b / scale, atol=bound)
+    with lt.no_grad():
+        plain = sequence(kind.partition(" ")[0], *half, given)
+    assert all(t.dtype.name == dtype for t in plain)
+    for a, b in zip(plain, got[0], strict=True):
+        np.testing.assert_array_equal(to_numpy(a), b)
+
+
+def test_half_precision_is_differentiated_twice() -> None:
+    x, state, weights = tree(make("gru", 3, [2, 2], False, "float32", grad=False), lambda t: t.bfloat16())
+    x.requires_grad_()
+    y, _ = sequence("gru", x, state, weights)
+    (first,) = lt.autograd.grad(y.float().sum(), [x], create_graph=True)
+    (second,) = lt.autograd.grad((first.float() ** 2).sum(), [x])
+    assert second.dtype is lt.bfloat16
+    assert bool((second != 0).any())
 
 
 def test_the_kernels_know_every_kind_of_step() -> None:
@@ -241,6 +280,16 @@ def test_sequences_that_do_not_fit(shape: tuple[int, ...], sizes: list[int] | No
         sequence("gru", lt.zeros(*shape), (lt.zeros(2, 4),), (lt.zeros(12, 4), None), sizes)
 
 
+def test_a_compiled_layer_refuses_what_it_cannot_prepare() -> None:
+    x, h, w = lt.zeros(2, 2, 4), (lt.zeros(2, 4),), lt.zeros(12, 4)
+    with pytest.raises(ValueError, match="mut1: its gates are not one linear map of the input"):
+        lt._core.recurrent_layer("mut1", x, h, (w, w, None, None), None, False)
+    with pytest.raises(ValueError, match="gru: expected 4 parameters, w_ih, w_hh, b_ih, b_hh first, got 3"):
+        lt._core.recurrent_layer("gru", x, h, (w, w, None), None, False)
+    with pytest.raises(ValueError, match="gru: expected shape .2, 4. for the initial state h, got .3, 4."):
+        lt._core.recurrent_layer("gru", x, (lt.zeros(1, 3, 4),), (w, w, None, None), None, False)
+
+
 def test_a_view_of_one_step_as_very_many_is_an_error() -> None:
     x = lt.zeros(1, 2, 12).expand(1 << 40, 2, 12)
     with pytest.raises(MemoryError, match="gru: "):
@@ -250,3 +299,7 @@ def test_a_view_of_one_step_as_very_many_is_an_error() -> None:
 def test_dtypes_must_agree() -> None:
     with pytest.raises(TypeError, match="gru: w_hh is float64, expected float32 as the input"):
         sequence("gru", lt.zeros(1, 2, 12), (lt.zeros(2, 4),), (lt.zeros(12, 4, dtype=lt.float64), None))
+    with pytest.raises(
+        TypeError, match="gru: a state or a weight is float32, expected bfloat16 as the input"
+    ):
+        sequence("gru", lt.zeros(1, 2, 12).bfloat16(), (lt.zeros(2, 4),), (lt.zeros(12, 4), None))

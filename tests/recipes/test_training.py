@@ -125,7 +125,7 @@ def test_the_layers_of_lenet5_are_the_lectures_table() -> None:
     ]
 
 
-def test_a_layer_used_twice_counts_its_parameters_once() -> None:
+def test_a_layer_used_twice_is_one_row_with_its_parameters_once() -> None:
     class Twice(lt.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -135,8 +135,29 @@ def test_a_layer_used_twice_counts_its_parameters_once() -> None:
             return self.linear(self.linear(x))
 
     rows = layers(Twice(), (4,))
-    assert [row.parameters for row in rows] == [0, 20, 0]
-    assert [row.multiply_adds for row in rows] == [0, 16, 16]
+    assert [(row.parameters, row.multiply_adds, row.times) for row in rows] == [(0, 0, 1), (20, 32, 2)]
+
+
+def test_a_layer_used_with_another_shape_is_another_row() -> None:
+    class Shared(lt.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = lt.nn.Linear(4, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.linear(self.linear(x)[:, :2])
+
+    rows = layers(Shared(), (3, 4))
+    assert [(row.output, row.parameters, row.multiply_adds) for row in rows[1:]] == [
+        ((3, 4), 20, 48),
+        ((2, 4), 0, 32),
+    ]
+
+
+def test_a_cell_multiplies_as_its_layer_does_in_one_step() -> None:
+    cell = layers(lt.nn.LSTMCell(3, 5), (3,))[1]
+    layer = layers(lt.nn.LSTM(3, 5, batch_first=True), (1, 3))[1]
+    assert cell.multiply_adds == layer.multiply_adds == 4 * 5 * (3 + 5)
 
 
 def test_the_confusion_matrix_has_true_classes_as_rows() -> None:

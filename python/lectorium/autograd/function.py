@@ -11,7 +11,22 @@ from .inplace import move_history, refuse
 
 
 class FunctionCtx:
-    """What ``forward`` leaves for ``backward``: saved tensors and any attributes."""
+    """What ``forward`` leaves for ``backward``: saved tensors and any attributes.
+
+    Example:
+        >>> class Scale(lt.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x, factor):
+        ...         ctx.factor = factor
+        ...         return x * factor
+        ...     @staticmethod
+        ...     def backward(ctx, g):
+        ...         return g * ctx.factor, None
+        >>> x = lt.ones(2, requires_grad=True)
+        >>> Scale.apply(x, 3.0).sum().backward()
+        >>> x.grad
+        tensor([3., 3.])
+    """
 
     needs_input_grad: tuple[bool, ...] = ()
     _to_save: tuple[Tensor | None, ...] = ()
@@ -21,7 +36,24 @@ class FunctionCtx:
     _materialize = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keeps inputs or outputs for ``backward``, checked there to be unchanged."""
+        """Keeps inputs or outputs for ``backward``, checked there to be unchanged.
+
+        Errors: TypeError for what is no tensor.
+
+        Example:
+            >>> class Square(lt.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         ctx.save_for_backward(x)
+            ...         return x * x
+            ...     @staticmethod
+            ...     def backward(ctx, g):
+            ...         return 2 * ctx.saved_tensors[0] * g
+            >>> x = lt.tensor([3.0], requires_grad=True)
+            >>> Square.apply(x).backward()
+            >>> x.grad
+            tensor([6.])
+        """
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
@@ -36,15 +68,62 @@ class FunctionCtx:
         return self._to_save if self._saved is None else self._saved
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """These outputs need no gradients."""
+        """These outputs need no gradients.
+
+        Example:
+            >>> class Halves(lt.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         large = x > 1
+            ...         ctx.mark_non_differentiable(large)
+            ...         return x / 2, large
+            ...     @staticmethod
+            ...     def backward(ctx, g, _):
+            ...         return g / 2
+            >>> half, large = Halves.apply(lt.tensor([4.0], requires_grad=True))
+            >>> half.requires_grad, large.requires_grad
+            (True, False)
+        """
         self._not_differentiable = tensors
 
     def mark_dirty(self, *tensors: Tensor) -> None:
-        """These inputs were changed in place; ``forward`` must return them too."""
+        """These inputs were changed in place; ``forward`` must return them too.
+
+        Example:
+            >>> class Double_(lt.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         ctx.mark_dirty(x)
+            ...         return x.mul_(2)
+            ...     @staticmethod
+            ...     def backward(ctx, g):
+            ...         return g * 2
+            >>> x = lt.ones(2, requires_grad=True)
+            >>> y = x + 0
+            >>> _ = Double_.apply(y)
+            >>> y.sum().backward()
+            >>> y.detach(), x.grad
+            (tensor([2., 2.]), tensor([2., 2.]))
+        """
         self._dirty = tensors
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Whether ``backward`` gets zeros (default) or None for outputs that nobody used."""
+        """Whether ``backward`` gets zeros (default) or None for outputs that nobody used.
+
+        Example:
+            >>> class Both(lt.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         ctx.set_materialize_grads(False)
+            ...         return x * 2, x * 3
+            ...     @staticmethod
+            ...     def backward(ctx, g2, g3):
+            ...         print(g3)
+            ...         return g2 * 2
+            >>> x = lt.ones(1, requires_grad=True)
+            >>> Both.apply(x)[0].backward()
+            None
+        """
         self._materialize = value
 
 
@@ -73,17 +152,53 @@ class Function:
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        """Computes the result; to be written by the subclass."""
+        """Computes the result; to be written by the subclass, as in the example of ``Function``.
+
+        Example:
+            >>> lt.autograd.Function.apply(lt.ones(1))
+            Traceback (most recent call last):
+            NotImplementedError: Function: the subclass must define a static method forward(ctx, ...)
+        """
         raise NotImplementedError("Function: the subclass must define a static method forward(ctx, ...)")
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """Computes the gradients; to be written by the subclass."""
+        """Computes the gradients, one for each argument of ``forward``; to be written by the subclass.
+
+        Example:
+            >>> class Round(lt.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         return x.round()
+            ...     @staticmethod
+            ...     def backward(ctx, g):
+            ...         return g  # as if it had not been rounded
+            >>> x = lt.tensor([0.7], requires_grad=True)
+            >>> Round.apply(x).backward()
+            >>> x.grad
+            tensor([1.])
+        """
         raise NotImplementedError("Function: the subclass must define a static method backward(ctx, ...)")
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Runs ``forward`` and records how to come back."""
+        """Runs ``forward`` and records how to come back; arguments that are no tensors get None as gradient.
+
+        Example:
+            >>> class Power(lt.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x, n):
+            ...         ctx.save_for_backward(x)
+            ...         ctx.n = n
+            ...         return x**n
+            ...     @staticmethod
+            ...     def backward(ctx, g):
+            ...         return g * ctx.n * ctx.saved_tensors[0] ** (ctx.n - 1), None
+            >>> x = lt.tensor([2.0], requires_grad=True)
+            >>> Power.apply(x, 3).backward()
+            >>> x.grad
+            tensor([12.])
+        """
         ctx = FunctionCtx()
         recording = is_grad_enabled()
         ctx.needs_input_grad = tuple(recording and isinstance(a, Tensor) and a.requires_grad for a in args)

@@ -12,7 +12,22 @@ _HINT = "use float64 inputs away from kinks, or raise atol and rtol"
 
 
 class GradcheckError(RuntimeError):
-    """An analytical gradient that differs from the numerical one."""
+    """An analytical gradient that differs from the numerical one.
+
+    Example:
+        >>> class Wrong(lt.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         return x * 3
+        ...     @staticmethod
+        ...     def backward(ctx, g):
+        ...         return g * 2
+        >>> try:
+        ...     lt.autograd.gradcheck(Wrong.apply, [lt.ones(1, dtype=lt.float64, requires_grad=True)])
+        ... except lt.autograd.GradcheckError as error:
+        ...     print(error)
+        gradcheck: ... the tape says 2, central differences say 3; ...
+    """
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

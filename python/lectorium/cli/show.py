@@ -196,7 +196,8 @@ def show_layers(title: str, rows: Sequence[Layer]) -> None:
     table.add_column("multiply-adds", justify="right", footer=f"{adds:,}", no_wrap=True)
     for row in rows:
         counts = (f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds))
-        table.add_row(row.name, "x".join(str(side) for side in row.output), *counts)
+        name = row.name if row.times == 1 else f"{row.name}  x{row.times}"
+        table.add_row(name, "x".join(str(side) for side in row.output), *counts)
     Console(highlight=False).print(table)
 
 

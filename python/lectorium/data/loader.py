@@ -188,7 +188,19 @@ class DataLoader:
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The next iteration goes on where ``state_dict`` was taken."""
+        """The next iteration goes on where ``state_dict`` was taken.
+
+        Errors: ValueError for what is no such state, or that of a loader with another ``generator=``.
+
+        Example:
+            >>> loader = lt.data.DataLoader(range(6), batch_size=2)
+            >>> first = next(iter(loader))
+            >>> state = loader.state_dict()
+            >>> again = lt.data.DataLoader(range(6), batch_size=2)
+            >>> again.load_state_dict(state)
+            >>> [batch.tolist() for batch in again]
+            [[2, 3], [4, 5]]
+        """
         if not isinstance(state_dict, dict) or not {"batches", "sampler"} <= set(state_dict):
             raise ValueError("DataLoader.load_state_dict: this is not the state_dict of a DataLoader")
         if ("generator" in state_dict) != (self.generator is not None):

@@ -73,12 +73,35 @@ class _Seeded(Sampler[int]):
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed of the epoch begun last; None before the first."""
+        """The seed of the epoch begun last; None before the first.
+
+        Example:
+            >>> sampler = lt.data.RandomSampler(range(4))
+            >>> sampler.state_dict()
+            {'seed': None}
+        """
         return {"seed": self._seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The next iteration goes through the epoch of that state."""
-        self._seed = state_dict["seed"]
+        """The next iteration goes through the epoch of that state.
+
+        Errors: ValueError for what is no such state.
+
+        Example:
+            >>> sampler = lt.data.RandomSampler(range(9))
+            >>> order = list(sampler)
+            >>> again = lt.data.RandomSampler(range(9))
+            >>> again.load_state_dict(sampler.state_dict())
+            >>> list(again) == order
+            True
+        """
+        seed = state_dict.get("seed", "") if isinstance(state_dict, dict) else ""
+        if seed is not None and not (isinstance(seed, int) and 0 <= seed < 1 << 64):
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: expected what state_dict() returned, "
+                f"got {state_dict!r}"
+            )
+        self._seed = seed
         self._again = self._seed is not None
 
 
@@ -218,11 +241,25 @@ class BatchSampler(Sampler[list[int]]):
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the sampler inside, if it has one."""
+        """The state of the sampler inside, if it has one.
+
+        Example:
+            >>> random = lt.data.RandomSampler(range(4), generator=lt.Generator().manual_seed(0))
+            >>> sorted(lt.data.BatchSampler(random, 2, False).state_dict()) == sorted(random.state_dict())
+            True
+        """
         return sampler_state(self.sampler)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Hands the state to the sampler inside."""
+        """Hands the state to the sampler inside.
+
+        Example:
+            >>> batches = lt.data.BatchSampler(lt.data.RandomSampler(range(6)), 2, False)
+            >>> order = list(batches)
+            >>> batches.load_state_dict(batches.state_dict())
+            >>> list(batches) == order
+            True
+        """
         load_sampler_state(self.sampler, state_dict)
 
 

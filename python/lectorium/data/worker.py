@@ -16,7 +16,17 @@ _PATIENCE = 5.0
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """Which worker this thread is; ``seed`` differs from worker to worker."""
+    """Which worker this thread is; ``seed`` differs from worker to worker.
+
+    Example:
+        >>> class Range(lt.data.IterableDataset):
+        ...     def __iter__(self):
+        ...         info = lt.data.get_worker_info()
+        ...         yield from range(info.id, 4, info.num_workers)
+        >>> loader = lt.data.DataLoader(Range(), batch_size=2, num_workers=2)
+        >>> [batch.tolist() for batch in loader]
+        [[0, 1], [2, 3]]
+    """
 
     id: int
     num_workers: int

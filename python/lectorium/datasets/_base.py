@@ -84,7 +84,14 @@ class ImageDataset:
         return {name: label for label, name in enumerate(self.classes)}
 
     def arrays(self) -> tuple[U8, I64]:
-        """Return everything at once: uint8 [N, C, H, W] and int64 [N], the data set's own arrays."""
+        """Return everything at once: uint8 [N, C, H, W] and int64 [N], the data set's own arrays.
+
+        Example:
+            >>> data = ImageDataset(np.zeros((3, 1, 2, 2), np.uint8), np.arange(3), ("a", "b", "c"))
+            >>> pixels, labels = data.arrays()
+            >>> pixels.shape, labels.tolist()
+            ((3, 1, 2, 2), [0, 1, 2])
+        """
         return self._pixels, self.labels
 
     def __len__(self) -> int:

@@ -27,7 +27,12 @@ class Vocabulary:
         return len(self.characters)
 
     def encode(self, text: str, what: str = "text") -> I64:
-        """The numbers of a text's characters. Errors: ValueError for no text, or a character it lacks."""
+        """The numbers of a text's characters. Errors: ValueError for no text, or a character it lacks.
+
+        Example:
+            >>> Vocabulary("abc").encode("cab")
+            array([2, 0, 1])
+        """
         if not text:
             raise ValueError(f"the {what} is empty; it needs at least one character")
         lacking = sorted(set(text) - self._number.keys())
@@ -41,7 +46,14 @@ class Vocabulary:
         return np.fromiter((self._number[c] for c in text), np.int64, len(text))
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """The text of these numbers."""
+        """The text of these numbers.
+
+        Errors: IndexError for a number that none has.
+
+        Example:
+            >>> Vocabulary("abc").decode(np.array([2, 0, 1]))
+            'cab'
+        """
         return "".join(self.characters[number] for number in numbers)
 
 
@@ -64,7 +76,13 @@ class TextDataset:
         self.vocabulary = Vocabulary("".join(sorted(set(text)))) if vocabulary is None else vocabulary
 
     def split(self) -> tuple[I64, I64]:
-        """The numbers of the first nine tenths of the text, and of the last tenth."""
+        """The numbers of the first nine tenths of the text, and of the last tenth.
+
+        Example:
+            >>> learn, validate = TextDataset("abcdefghij" * 2).split()
+            >>> learn.tolist()[:3], validate.tolist()
+            ([0, 1, 2], [8, 9])
+        """
         numbers = self.vocabulary.encode(self.text)
         end = len(numbers) * 9 // 10
         return numbers[:end], numbers[end:]

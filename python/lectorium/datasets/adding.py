@@ -43,7 +43,13 @@ class AddingProblem:
         self._sums = marked.sum(axis=1, keepdims=True, dtype=np.float32)
 
     def arrays(self) -> tuple[Any, Any]:
-        """Return everything at once: float32 [N, length, 2] and [N, 1], the data set's own arrays."""
+        """Return everything at once: float32 [N, length, 2] and [N, 1], the data set's own arrays.
+
+        Example:
+            >>> sequences, sums = AddingProblem(1000).arrays()
+            >>> round(float(((1 - sums) ** 2).mean()), 1)
+            0.2
+        """
         return self._sequences, self._sums
 
     def __len__(self) -> int:

@@ -58,7 +58,12 @@ class SpokenDigits:
             self.speakers.append(names[speaker])
 
     def waveform(self, index: int) -> I16:
-        """The sound of a sequence, int16 [samples]."""
+        """The sound of a sequence, int16 [samples].
+
+        Example:
+            >>> SpokenDigits(train=False).waveform(0).dtype  # doctest: +SKIP
+            dtype('int16')
+        """
         draws = Draws(self.seed, int(self.train), 1, index)
         parts = self.recordings[index]
         return join(parts, draws.uniform(len(parts) + 1, low=0.05, high=0.4).tolist(), draws)

@@ -135,11 +135,23 @@ class StrokeScenes:
         self.labels.append(glyphs.labels[placed])
 
     def arrays(self) -> tuple[U8, I64]:
-        """Return all pictures, uint8 [N, 1, H, W], and all semantic masks, int64 [N, H, W]."""
+        """Return all pictures, uint8 [N, 1, H, W], and all semantic masks, int64 [N, H, W].
+
+        Example:
+            >>> pictures, masks = StrokeScenes(n=2).arrays()
+            >>> pictures.shape, masks.shape, bool((masks > 0).any())
+            ((2, 1, 64, 64), (2, 64, 64), True)
+        """
         return self.images[:, None], self.semantic.astype(np.int64)
 
     def target(self, index: SupportsIndex) -> dict[str, NDArray[Any]]:
-        """Return boxes, labels, masks and semantic mask (int64) of one scene, as NumPy arrays."""
+        """Return boxes, labels, masks and semantic mask (int64) of one scene, as NumPy arrays.
+
+        Example:
+            >>> target = StrokeScenes(n=1, digits=(2, 2)).target(0)
+            >>> sorted(target), target["boxes"].shape
+            (['boxes', 'labels', 'masks', 'semantic'], (2, 4))
+        """
         i = check_index(index, len(self), "StrokeScenes")
         semantic = self.semantic[i].astype(np.int64)
         return {

@@ -54,7 +54,13 @@ class Sums:
         return f"{a}+{b}", str(a + b)
 
     def arrays(self) -> tuple[I64, I64]:
-        """Everything at once, as numbers: questions and answers."""
+        """Everything at once, as numbers: questions and answers.
+
+        Example:
+            >>> questions, answers = Sums(1, digits=1).arrays()
+            >>> "".join(SYMBOLS[i] for i in questions[0]), "".join(SYMBOLS[i] for i in answers[0])
+            ('8+2', '<10>')
+        """
         width = 2 * self.digits + 1
         asked = "".join(f"{a}+{b}".ljust(width) for a, b in self.pairs.tolist())
         told = "".join(f"<{a + b}".ljust(self.digits + 3, ">") for a, b in self.pairs.tolist())

@@ -38,7 +38,14 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 
 def copy_(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Writes ``src`` (broadcast, cast) into ``input``."""
+    """Writes ``src`` (broadcast, cast) into ``input``.
+
+    Example:
+        >>> x = lt.zeros(2, 2, dtype=lt.int64)
+        >>> x.copy_(lt.tensor([1.9, 2.9]))
+        tensor([[1, 2],
+                [1, 2]])
+    """
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_: expected a Tensor, got {type(src).__name__}")
     if not needs_grad((input, src)):
@@ -58,7 +65,13 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
 
 def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """``index_put`` in place."""
+    """``index_put`` in place.
+
+    Example:
+        >>> x = lt.zeros(3)
+        >>> x.index_put_((lt.tensor([0, 0, 2]),), lt.tensor([1.0, 2.0, 5.0]), accumulate=True)
+        tensor([3., 0., 5.])
+    """
     indices = list(indices)
     if not needs_grad((input, values)):
         _core.index_put_into(input, indices, values, accumulate)

@@ -115,7 +115,12 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """``input ** exponent`` in float64."""
+    """``input ** exponent`` in float64.
+
+    Example:
+        >>> lt.float_power(lt.tensor([2, 10]), -1)
+        tensor([0.5000, 0.1000], dtype=lectorium.float64)
+    """
     base = ops.cast(input, _core.float64) if isinstance(input, Tensor) else input
     power = ops.cast(exponent, _core.float64) if isinstance(exponent, Tensor) else exponent
     return ops.pow(base, power)

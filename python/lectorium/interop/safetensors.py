@@ -39,7 +39,17 @@ _LONGEST_HEADER = 100_000_000
 
 
 class SafetensorsError(ValueError):
-    """The file is not safetensors, or is damaged. The message names the file and the tensor."""
+    """The file is not safetensors, or is damaged. The message names the file and the tensor.
+
+    Example:
+        >>> with open("broken.safetensors", "wb") as f:
+        ...     _ = f.write(b"no tensors")
+        >>> try:
+        ...     lt.load("broken.safetensors")
+        ... except lt.interop.safetensors.SafetensorsError as error:
+        ...     print(error)
+        broken.safetensors: not a safetensors file: its first 8 bytes give a header of ...
+    """
 
 
 class Entry:
@@ -244,15 +254,36 @@ class SafetensorsFile:
         return Entry(code, tuple(shape), begin, end)
 
     def keys(self) -> list[str]:
-        """The names of the tensors, in the order of the header."""
+        """The names of the tensors, in the order of the header.
+
+        Example:
+            >>> lt.interop.safetensors.save_file({"w": lt.ones(2), "b": lt.zeros(1)}, "wb.safetensors")
+            >>> with lt.interop.safetensors.SafetensorsFile("wb.safetensors") as f:
+            ...     print(sorted(f.keys()))
+            ['b', 'w']
+        """
         return list(self.entries)
 
     def metadata(self) -> dict[str, str]:
-        """The strings beside the tensors."""
+        """The strings beside the tensors.
+
+        Example:
+            >>> lt.interop.safetensors.save_file({"w": lt.ones(1)}, "m.safetensors", metadata={"epoch": "3"})
+            >>> with lt.interop.safetensors.SafetensorsFile("m.safetensors") as f:
+            ...     print(f.metadata())
+            {'epoch': '3'}
+        """
         return dict(self._metadata)
 
     def get_tensor(self, name: str) -> Tensor:
-        """Reads one tensor. Errors: KeyError for an unknown name, TypeError for a dtype unknown here."""
+        """Reads one tensor. Errors: KeyError for an unknown name, TypeError for a dtype unknown here.
+
+        Example:
+            >>> lt.interop.safetensors.save_file({"w": lt.arange(3)}, "w.safetensors")
+            >>> with lt.interop.safetensors.SafetensorsFile("w.safetensors") as f:
+            ...     print(f.get_tensor("w"))
+            tensor([0, 1, 2])
+        """
         import numpy as np
 
         if name not in self.entries:
@@ -297,7 +328,13 @@ class SafetensorsFile:
             done += n
 
     def close(self) -> None:
-        """Closes the file, if it was opened here."""
+        """Closes the file, if it was opened here.
+
+        Example:
+            >>> lt.interop.safetensors.save_file({"w": lt.ones(1)}, "c.safetensors")
+            >>> f = lt.interop.safetensors.SafetensorsFile("c.safetensors")
+            >>> f.close()
+        """
         if self._owned:
             self._file.close()
 

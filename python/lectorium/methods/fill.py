@@ -22,7 +22,18 @@ def _fresh(self: Tensor, name: str, values: Callable[[], Tensor]) -> Tensor:
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Sets every element to a number."""
+    """Sets every element to a number.
+
+    Errors: ShapeError for a tensor with axes.
+
+    Example:
+        >>> x = lt.zeros(2, 2)
+        >>> x[0].fill_(5)
+        tensor([5., 5.])
+        >>> x
+        tensor([[5., 5.],
+                [0., 0.]])
+    """
     if isinstance(value, Tensor):
         if value.ndim:
             raise _core.ShapeError(
@@ -37,12 +48,28 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 def zero_(self: Tensor) -> Tensor:
-    """Sets every element to 0."""
+    """Sets every element to 0.
+
+    Example:
+        >>> x = lt.ones(3)
+        >>> x[1:].zero_()
+        tensor([0., 0.])
+        >>> x
+        tensor([1., 0., 0.])
+    """
     return fill_(self, 0)
 
 
 def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Uniform random numbers in [a, b)."""
+    """Uniform random numbers in [a, b).
+
+    Errors: ValueError unless ``a <= b`` and both are finite.
+
+    Example:
+        >>> x = lt.empty(10000).uniform_(2, 4)
+        >>> round(x.mean().item(), 1), bool((x >= 2).all() and (x <= 4).all())
+        (3.0, True)
+    """
     gen = generator or default_generator
     return _fresh(
         self, "uniform_", lambda: _core.uniform(gen, list(self.shape), self.dtype, float(a), float(b))
@@ -52,7 +79,15 @@ def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generat
 def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Normal random numbers."""
+    """Normal random numbers.
+
+    Errors: ValueError for a negative ``std``.
+
+    Example:
+        >>> x = lt.empty(100000).normal_(mean=5.0, std=2.0)
+        >>> round(x.mean().item(), 1), round(x.std().item(), 1)
+        (5.0, 2.0)
+    """
     if std < 0:
         raise ValueError(f"normal_: std must not be negative, got {std}")
     gen = generator or default_generator
@@ -62,7 +97,12 @@ def normal_(
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Exponential random numbers of rate ``lambd``."""
+    """Exponential random numbers of rate ``lambd``: their mean is ``1 / lambd``.
+
+    Example:
+        >>> round(lt.empty(100000).exponential_(lambd=5.0).mean().item(), 1)
+        0.2
+    """
     gen = generator or default_generator
     return _fresh(
         self, "exponential_", lambda: _core.exponential(gen, list(self.shape), self.dtype, float(lambd))
@@ -70,7 +110,17 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability ``p``, else 0."""
+    """1 with probability ``p``, else 0.
+
+    ``p`` is a number, or a tensor that broadcasts. Errors: an error for ``p`` outside 0 to 1.
+
+    Example:
+        >>> round(lt.empty(100000).bernoulli_(0.3).mean().item(), 1)
+        0.3
+        >>> lt.empty(2, 2).bernoulli_(lt.tensor([0.0, 1.0]))
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
     # Expanded before drawing: each element has a draw of its own.
     chances = p if isinstance(p, Tensor) else _core.full([], float(p), _core.float32)
     chances = _core.contiguous(_core.expand(chances.detach(), list(self.shape)))
@@ -81,7 +131,14 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 def random_(
     self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Random integers from ``low`` to below ``high``; ``random_(high)`` starts at 0."""
+    """Random integers from ``low`` to below ``high``; ``random_(high)`` starts at 0.
+
+    Errors: an error unless ``low < high``.
+
+    Example:
+        >>> lt.empty(1000, dtype=lt.int64).random_(3, 6).unique()
+        tensor([3, 4, 5])
+    """
     if high is None:
         # By default up to what the dtype counts exactly.
         bits = 24 if self.dtype.is_floating_point else 31 if self.dtype.itemsize > 2 else 7

@@ -77,11 +77,26 @@ def retain_grad(self: Tensor) -> None:
 
 
 def _retains_grad(self: Tensor) -> bool:
+    """Whether ``retain_grad`` was called on a tensor that is no leaf.
+
+    Example:
+        >>> y = lt.ones(1, requires_grad=True) * 2
+        >>> y.retain_grad()
+        >>> y.retains_grad
+        True
+    """
     node = self._node
     return node is not None and node.retained is not None and self.output_nr in node.retained
 
 
 def _grad_fn(self: Tensor) -> Any:
+    """The node of the operation that made the tensor; None for leaves.
+
+    Example:
+        >>> x = lt.ones(1, requires_grad=True)
+        >>> x.grad_fn, (x * 2).grad_fn
+        (None, <MulBackward>)
+    """
     if not self.requires_grad:
         return None
     target = edge(self)[0]
@@ -89,13 +104,30 @@ def _grad_fn(self: Tensor) -> Any:
 
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
-    """Sets ``requires_grad`` and returns the tensor."""
+    """Sets ``requires_grad`` and returns the tensor.
+
+    Errors: RuntimeError for integers, or False for a tensor that was computed.
+
+    Example:
+        >>> w = lt.tensor([3.0]).requires_grad_()
+        >>> (w * w).backward()
+        >>> w.grad
+        tensor([6.])
+    """
     self.requires_grad = requires_grad
     return self
 
 
 def detach_(self: Tensor) -> Tensor:
-    """Takes the tensor out of the graph."""
+    """Takes the tensor itself out of the graph.
+
+    Errors: RuntimeError for a view.
+
+    Example:
+        >>> y = lt.ones(2, requires_grad=True) * 3
+        >>> y.detach_().requires_grad
+        False
+    """
     if self._base is not None:
         raise RuntimeError("detach_: a view cannot be detached in place; use .detach()")
     self._set_node(None)
@@ -103,6 +135,14 @@ def detach_(self: Tensor) -> Tensor:
 
 
 def _get_data(self: Tensor) -> Tensor:
+    """The same memory outside the graph; assigning points the tensor at other memory.
+
+    Example:
+        >>> w = lt.ones(2, requires_grad=True)
+        >>> w.data -= 0.25
+        >>> w.detach()
+        tensor([0.7500, 0.7500])
+    """
     return self.detach()
 
 

@@ -33,12 +33,24 @@ class VAE(nn.Module):
         self.relu = nn.ReLU()
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the latent values."""
+        """Mean and log variance of the latent values, [N, latent] each.
+
+        Example:
+            >>> mean, log_variance = lt.models.VAE(latent=3).encode(lt.rand(5, 784))
+            >>> mean.shape, log_variance.shape
+            ((5, 3), (5, 3))
+        """
         x = self.relu(self.encoder(x.flatten(1)))
         return self.mean(x), self.log_variance(x)
 
     def sample(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Latent values drawn so that the draw has derivatives: the reparameterisation trick."""
+        """Latent values drawn so that the draw has derivatives: the reparameterisation trick.
+
+        Example:
+            >>> mean, log_variance = lt.tensor([1.0, -1.0]), lt.full((2,), -30.0)
+            >>> lt.models.VAE().sample(mean, log_variance).round()
+            tensor([ 1., -1.])
+        """
         return mean + (0.5 * log_variance).exp() * randn_like(mean)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

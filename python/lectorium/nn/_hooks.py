@@ -91,13 +91,28 @@ class Hooks:
         """``hook(module, grad_input, grad_output)`` runs when the gradients of the module's inputs are known.
 
         What it returns (if not None) replaces ``grad_input``.
+
+        Example:
+            >>> layer = lt.nn.Tanh()
+            >>> handle = layer.register_full_backward_hook(lambda module, into, out: print(into, out))
+            >>> layer(lt.zeros(1, requires_grad=True)).sum().backward()
+            (tensor([1.]),) (tensor([1.]),)
         """
         return self._add_hook("_hooks_backward", hook, prepend)
 
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
-        """``hook(module, grad_output)`` runs when the outputs' gradients are known and may replace them."""
+        """``hook(module, grad_output)`` runs when the outputs' gradients are known and may replace them.
+
+        Example:
+            >>> layer = lt.nn.Identity()
+            >>> handle = layer.register_full_backward_pre_hook(lambda module, grad_out: (grad_out[0] * 10,))
+            >>> x = lt.ones(1, requires_grad=True)
+            >>> layer(x).sum().backward()
+            >>> x.grad
+            tensor([10.])
+        """
         return self._add_hook("_hooks_backward_before", hook, prepend)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

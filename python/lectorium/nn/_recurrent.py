@@ -19,6 +19,7 @@ from .module import Module
 ShapeError = _core.ShapeError
 Shapes = dict[str, tuple[int, ...]]
 States = tuple[Tensor, ...]
+FUSED = (_core.float32, _core.float64)
 
 
 class Form(Module):
@@ -29,6 +30,8 @@ class Form(Module):
     # The parameters in the order in which `_prepare` takes them.
     slots: tuple[str, ...] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     gates = 1
+    # Whether `_prepare` is one linear map by the slots' first four; a compiled layer then makes it too.
+    one_map = True
     # What the axes of a state before the last are, the batch last.
     _lead: tuple[str, ...]
 
@@ -49,6 +52,19 @@ class Form(Module):
         """
         w_ih, w_hh, b_ih, b_hh = w
         return k.linear(x, w_ih, b_ih if b_hh is None else k.add(b_ih, b_hh)), (w_hh,)
+
+    def _direct(self, k: Any, x: Any) -> bool:
+        """Whether nothing is recorded and the compiled layer takes the input."""
+        return k is _core and self.one_map and x.dtype in FUSED and x.is_cpu and x.numel() > 0
+
+    def _through(
+        self, k: Any, x: Any, state: States, w: tuple[Any, ...], sizes: list[int] | None, reverse: bool
+    ) -> tuple[Any, ...]:
+        """One layer in one direction: the output and the final states."""
+        if self._direct(k, x):
+            return _core.recurrent_layer(self.kind, x, state, w, sizes, reverse)
+        gates, weights = self._prepare(k, x, w)
+        return ops.sequence(self.kind, gates, state, weights, sizes, reverse)
 
     def _set_sizes(self, input_size: Any, hidden_size: Any, bias: Any, learn_initial_state: Any) -> None:
         name = type(self).__name__
@@ -118,8 +134,8 @@ class Form(Module):
                 )
         raise AssertionError
 
-    def _zeros(self, batch: int, dtype: DType) -> States:
-        return tuple([_core.zeros([batch, n], dtype) for n in self._sizes])
+    def _zeros(self, lead: tuple[int, ...], dtype: DType) -> States:
+        return tuple([_core.zeros((*lead, n), dtype) for n in self._sizes])
 
     def _options(self) -> str:
         """What the repr says of arguments that PyTorch does not have."""
@@ -167,21 +183,24 @@ class RecurrentCell(Form):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        axes = input.ndim if isinstance(input, Tensor) else 0
-        if not 0 < axes < 3 or input.shape[-1] != self.input_size:
+        if not isinstance(input, Tensor):
+            self._refuse(input)
+        shape = input.shape
+        axes = len(shape)
+        if not 0 < axes < 3 or shape[-1] != self.input_size:
             self._refuse(input)
         k = ops if _core.is_grad_enabled() or _core.recording() else _core
         alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
-        batch: int = x.shape[0]
+        batch = 1 if alone else shape[0]
         if hx is None and not self.learn_initial_state:
-            state = self._zeros(batch, input.dtype)
+            state = self._zeros((batch,), input.dtype)
         else:
-            state = self._initial(k, hx, input.shape[:-1], input.dtype)
+            state = self._initial(k, hx, shape[:-1], input.dtype)
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
-        gates, weights = self._prepare(k, x, tuple(map(self._parameters.get, self.slots)))
-        after = ops.sequence(self.kind, gates, state, weights, [batch])[1:]
+        w = tuple(map(self._parameters.get, self.slots))
+        _, *after = self._through(k, x, state, w, [batch], False)
         if alone:
             after = [k.squeeze(s, 0) for s in after]
         return plain(after)

@@ -75,7 +75,11 @@ class RecurrentLayer(Form):
         return [[w for n in names if (w := p.get(n)) is not None] for names in self._names]
 
     def flatten_parameters(self) -> None:
-        """Does nothing: there is no faster memory layout to bring the weights to."""
+        """Does nothing: there is no faster memory layout to bring the weights to.
+
+        Example:
+            >>> lt.nn.LSTM(2, 3).flatten_parameters()
+        """
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
         if lengths is not None or not isinstance(input, Tensor):
@@ -109,12 +113,19 @@ class RecurrentLayer(Form):
         p, names = self._parameters, self._names
         count = len(names)
         if count == 1:
-            gates, weights = self._prepare(k, x, tuple(map(p.get, names[0])))
-            first = self._zeros(batch, x.dtype) if given is None else tuple([k.squeeze(s, 0) for s in given])
-            out = ops.sequence(self.kind, gates, first, weights, sizes)
-            return out[0], [k.unsqueeze(s, 0) for s in out[1:]]
+            w = tuple(map(p.get, names[0]))
+            if self._direct(k, x):
+                # The states keep their axis for the one layer.
+                first = self._zeros((1, batch), x.dtype) if given is None else given
+                y, *final = _core.recurrent_layer(self.kind, x, first, w, sizes, False)
+                return y, final
+            first = (
+                self._zeros((batch,), x.dtype) if given is None else tuple([k.squeeze(s, 0) for s in given])
+            )
+            y, *final = self._through(k, x, first, w, sizes, False)
+            return y, [k.unsqueeze(s, 0) for s in final]
         if given is None:
-            initial = [self._zeros(batch, x.dtype)] * count
+            initial = [self._zeros((batch,), x.dtype)] * count
         else:
             rows = [k.reshape(s, [count * batch, s.shape[2]]) for s in given]
             initial = list(zip(*[split(k, r, [batch] * count, 0) for r in rows], strict=True))
@@ -124,8 +135,8 @@ class RecurrentLayer(Form):
         for i in range(0, count, both):
             outs: list[Tensor] = []
             for j in range(i, i + both):
-                gates, weights = self._prepare(k, x, tuple(map(p.get, names[j])))
-                y, *final = ops.sequence(self.kind, gates, initial[j], weights, sizes, j > i)
+                w = tuple(map(p.get, names[j]))
+                y, *final = self._through(k, x, initial[j], w, sizes, j > i)
                 outs.append(y)
                 finals.append(tuple(final))
             x = outs[0] if both == 1 else k.cat(outs, -1)

@@ -20,12 +20,24 @@ class Tree:
     _buffers: Any
 
     def children(self) -> Iterator[Module]:
-        """The modules directly below, each once."""
+        """The modules directly below, each once.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 3), lt.nn.Sequential(lt.nn.ReLU()))
+            >>> [type(child).__name__ for child in net.children()]
+            ['Linear', 'Sequential']
+        """
         for _, module in self.named_children():
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly below with their names, each once."""
+        """The modules directly below with their names, each once.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 3), lt.nn.Sequential(lt.nn.ReLU()))
+            >>> [name for name, _ in net.named_children()]
+            ['0', '1']
+        """
         seen: set[int] = set()
         for name, module in self._modules.items():
             if module is not None and id(module) not in seen:
@@ -33,7 +45,13 @@ class Tree:
                 yield name, module
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
-        """This module and all below it, each once."""
+        """This module and all below it, each once.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 3), lt.nn.Sequential(lt.nn.ReLU()))
+            >>> [type(module).__name__ for module in net.modules()]
+            ['Sequential', 'Linear', 'Sequential', 'ReLU']
+        """
         for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
@@ -87,18 +105,33 @@ class Tree:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their paths; one used in several places comes once."""
+        """All parameters with their paths; one used in several places comes once.
+
+        Example:
+            >>> [(name, p.shape) for name, p in lt.nn.Linear(2, 3).named_parameters()]
+            [('weight', (3, 2)), ('bias', (3,))]
+        """
         return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """All buffers, each once."""
+        """All buffers, each once.
+
+        Example:
+            >>> [tuple(b.shape) for b in lt.nn.BatchNorm1d(4).buffers()]
+            [(4,), (4,), ()]
+        """
         for _, b in self.named_buffers(recurse=recurse):
             yield b
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """All buffers with their paths, each once."""
+        """All buffers with their paths, each once.
+
+        Example:
+            >>> [name for name, _ in lt.nn.BatchNorm1d(4).named_buffers()]
+            ['running_mean', 'running_var', 'num_batches_tracked']
+        """
         return self._named_members("_buffers", prefix, recurse, remove_duplicate)
 
     def get_submodule(self, target: str) -> Module:
@@ -133,11 +166,23 @@ class Tree:
         return value
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a path such as ``"features.3.weight"``."""
+        """The parameter at a path such as ``"features.3.weight"``.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 3))
+            >>> net.get_parameter("0.bias").shape
+            (3,)
+        """
         return self._get_member("_parameters", "parameter", target)
 
     def get_buffer(self, target: str) -> Tensor:
-        """The buffer at a path such as ``"features.4.running_mean"``."""
+        """The buffer at a path such as ``"features.4.running_mean"``.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.BatchNorm1d(2))
+            >>> net.get_buffer("0.running_var")
+            tensor([1., 1.])
+        """
         return self._get_member("_buffers", "buffer", target)
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:

@@ -106,7 +106,16 @@ class AdditiveAttention(Module):
         init.uniform_(self.score, -bound, bound)
 
     def project(self, keys: Tensor) -> Tensor:
-        """The keys' part of the scores, the same for every query."""
+        """The keys' part of the scores, the same for every query.
+
+        Shapes: keys ``[N, S, key_size]`` give ``[N, S, hidden_size]``.
+
+        Example:
+            >>> attention, keys = lt.nn.AdditiveAttention(4, 6, hidden_size=8), lt.randn(2, 5, 6)
+            >>> projected, query = attention.project(keys), lt.randn(2, 4)
+            >>> attention(query, keys, projected=projected)[1].allclose(attention(query, keys)[1])
+            True
+        """
         return self.key_proj(keys)
 
     def forward(
@@ -171,7 +180,13 @@ class MultiplicativeAttention(Module):
             raise ValueError(f"{name}: score must be 'dot', 'general' or 'concat', got {score!r}")
 
     def project(self, keys: Tensor) -> Tensor | None:
-        """The keys' part of ``concat``, the same for every query; None for the other scores."""
+        """The keys' part of ``concat``, the same for every query; None for the other scores.
+
+        Example:
+            >>> keys = lt.randn(2, 5, 6)
+            >>> lt.nn.MultiplicativeAttention(6, 6, score="dot").project(keys) is None
+            True
+        """
         return self.additive.project(keys) if self.score == "concat" else None
 
     def extra_repr(self) -> str:

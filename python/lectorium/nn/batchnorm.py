@@ -147,7 +147,15 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of ``[N, C, D, H, W]``."""
+    """Batch normalisation of ``[N, C, D, H, W]``.
+
+    Example:
+        >>> norm = lt.nn.BatchNorm3d(1, affine=False)
+        >>> norm(lt.tensor([0.0, 2.0]).reshape(2, 1, 1, 1, 1)).flatten()
+        tensor([-1.0000,  1.0000])
+        >>> norm.running_mean, norm.running_var
+        (tensor([0.1000]), tensor([1.1000]))
+    """
 
     _axes = (5,)
 
@@ -190,7 +198,13 @@ class _InstanceNorm(_NormBase):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of ``[N, C, L]`` or ``[C, L]`` (Ulyanov et al. 2016)."""
+    """Instance normalisation of ``[N, C, L]`` or ``[C, L]`` (Ulyanov et al. 2016).
+
+    Example:
+        >>> x = lt.tensor([[[0.0, 2.0]], [[10.0, 30.0]]])
+        >>> lt.nn.InstanceNorm1d(1)(x).flatten()
+        tensor([-1.0000,  1.0000, -1.0000,  1.0000])
+    """
 
     _axes = (2, 3)
 

@@ -9,11 +9,11 @@ from typing import Any, cast, overload
 
 from . import functional as F
 from ._where import say_where
-from .activation import ReLU
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .conv import Conv2d
 from .linear import Linear
 from .module import Module
+from .rectifier import ReLU
 
 
 class _List(Module):
@@ -47,12 +47,32 @@ class _List(Module):
         self._renumber([m for k, m in self._modules.items() if k not in gone])
 
     def append(self, module: Module) -> Any:
-        """Adds a module at the end."""
+        """Adds a module at the end.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 2))
+            >>> net.append(lt.nn.ReLU())
+            Sequential(
+              (0): Linear(in_features=2, out_features=2, bias=True)
+              (1): ReLU()
+            )
+        """
         self.add_module(str(len(self)), module)
         return self
 
     def insert(self, index: int, module: Module) -> Any:
-        """Puts a module before the given position."""
+        """Puts a module before the given position.
+
+        Errors: IndexError for a position that does not exist, TypeError for what is no Module.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 2))
+            >>> net.insert(0, lt.nn.Flatten())
+            Sequential(
+              (0): Flatten(start_dim=1, end_dim=-1)
+              (1): Linear(in_features=2, out_features=2, bias=True)
+            )
+        """
         if not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         n = len(self)
@@ -64,7 +84,13 @@ class _List(Module):
         return self
 
     def extend(self, modules: Iterable[Module]) -> Any:
-        """Adds modules at the end."""
+        """Adds modules at the end.
+
+        Example:
+            >>> layers = lt.nn.ModuleList([lt.nn.Linear(2, 2)])
+            >>> len(layers.extend([lt.nn.ReLU(), lt.nn.Linear(2, 1)]))
+            3
+        """
         if not isinstance(modules, Iterable):
             raise TypeError(
                 f"{type(self).__name__}.extend: expected an iterable, got {type(modules).__name__}"
@@ -74,7 +100,15 @@ class _List(Module):
         return self
 
     def pop(self, key: int) -> Module:
-        """Takes a module out."""
+        """Takes a module out.
+
+        Errors: IndexError for a position that does not exist.
+
+        Example:
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 2), lt.nn.ReLU())
+            >>> net.pop(-1), len(net)
+            (ReLU(), 1)
+        """
         module = self._modules[self._key(key)]
         del self[key]
         return module
@@ -273,27 +307,67 @@ class ModuleDict(Module):
         return key in self._modules
 
     def clear(self) -> None:
-        """Takes all modules out."""
+        """Takes all modules out.
+
+        Example:
+            >>> layers = lt.nn.ModuleDict({"a": lt.nn.ReLU()})
+            >>> layers.clear()
+            >>> len(layers)
+            0
+        """
         self._modules.clear()
 
     def pop(self, key: str) -> Module:
-        """Takes a module out."""
+        """Takes a module out.
+
+        Example:
+            >>> layers = lt.nn.ModuleDict({"a": lt.nn.ReLU(), "b": lt.nn.Tanh()})
+            >>> layers.pop("a"), layers
+            (ReLU(), ModuleDict(
+              (b): Tanh()
+            ))
+        """
         return self._modules.pop(key)
 
     def keys(self) -> Any:
-        """The names."""
+        """The names.
+
+        Example:
+            >>> list(lt.nn.ModuleDict({"a": lt.nn.ReLU(), "b": lt.nn.Tanh()}).keys())
+            ['a', 'b']
+        """
         return self._modules.keys()
 
     def items(self) -> Any:
-        """Names and modules."""
+        """Names and modules.
+
+        Example:
+            >>> for name, layer in lt.nn.ModuleDict({"a": lt.nn.ReLU(), "b": lt.nn.Tanh()}).items():
+            ...     print(name, layer)
+            a ReLU()
+            b Tanh()
+        """
         return self._modules.items()
 
     def values(self) -> Any:
-        """The modules."""
+        """The modules.
+
+        Example:
+            >>> layers = lt.nn.ModuleDict({"a": lt.nn.ReLU(), "b": lt.nn.Tanh()})
+            >>> [layer(lt.tensor([-9.0])).item() for layer in layers.values()]
+            [0.0, -1.0]
+        """
         return self._modules.values()
 
     def update(self, modules: Any) -> None:
-        """Adds modules from a dict or from pairs."""
+        """Adds modules from a dict or from pairs.
+
+        Example:
+            >>> layers = lt.nn.ModuleDict({"a": lt.nn.ReLU()})
+            >>> layers.update({"a": lt.nn.Tanh(), "b": lt.nn.GELU()})
+            >>> layers["a"], len(layers)
+            (Tanh(), 2)
+        """
         if not isinstance(modules, Iterable):
             raise TypeError(f"ModuleDict.update: expected a dict or pairs, got {type(modules).__name__}")
         pairs: Any = _pairs(modules)

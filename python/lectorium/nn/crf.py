@@ -82,13 +82,29 @@ class CRF(Module):
         """The most probable tags of each sequence, by Viterbi's algorithm; shapes as in ``forward``.
 
         Errors: those of ``forward``, ValueError for NaN.
+
+        Example:
+            >>> crf = lt.nn.CRF(2)
+            >>> with lt.no_grad():
+            ...     _ = crf.transitions.copy_(lt.tensor([[0.0, -9.0], [-9.0, 0.0]]))  # to change tags costs 9
+            >>> emissions = lt.tensor([[[2.0, 0.0]], [[0.0, 1.0]], [[2.0, 0.0]]])
+            >>> crf.decode(emissions)
+            [[0, 0, 0]]
         """
         return [tags for tags, _ in self.decode_with_scores(emissions, mask)]
 
     def decode_with_scores(
         self, emissions: Tensor, mask: Tensor | None = None
     ) -> list[tuple[list[int], float]]:
-        """As ``decode``, each with the score of its tags."""
+        """As ``decode``, each with the score of its tags.
+
+        Example:
+            >>> crf = lt.nn.CRF(2)
+            >>> for p in crf.parameters():
+            ...     _ = lt.nn.init.zeros_(p)
+            >>> crf.decode_with_scores(lt.tensor([[[1.0, 0.0]], [[0.0, 3.0]]]))
+            [([0, 1], 4.0)]
+        """
         emissions, lengths = self._prepared("CRF.decode", emissions, mask)
         # A comparison with NaN is false, so that the search would go around it and say nothing.
         lost: list[list[bool]] = _core.any(_core.isnan(emissions.detach()), (2,)).tolist()

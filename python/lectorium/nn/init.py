@@ -46,6 +46,15 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"calculate_gain: unsupported nonlinearity {nonlinearity!r}; expected one of: {known}")
 
 
+def _floats(op: str, t: Any) -> Any:
+    """The dtype to draw numbers in for ``t``."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{op}: expected a Tensor, got {type(t).__name__}")
+    if not t.dtype.is_floating_point:
+        raise TypeError(f"{op}: expected a tensor of floats, got {t.dtype!r}, which cannot hold such numbers")
+    return _compute_dtype(t)
+
+
 def _compute_dtype(t: Tensor) -> Any:
     return t.dtype if t.dtype in (_core.float32, _core.float64) else _core.float32
 
@@ -65,9 +74,8 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
         >>> bool((w >= 2).all() and (w <= 3).all())
         True
     """
-    made = _core.uniform(
-        generator or default_generator, list(tensor.shape), _compute_dtype(tensor), float(a), float(b)
-    )
+    dtype = _floats("uniform_", tensor)
+    made = _core.uniform(generator or default_generator, list(tensor.shape), dtype, float(a), float(b))
     return _write(tensor, made)
 
 
@@ -80,9 +88,8 @@ def normal_(
         >>> lt.nn.init.normal_(lt.empty(2), mean=3.0, std=0.0)
         tensor([3., 3.])
     """
-    made = _core.normal(
-        generator or default_generator, list(tensor.shape), _compute_dtype(tensor), float(mean), float(std)
-    )
+    dtype = _floats("normal_", tensor)
+    made = _core.normal(generator or default_generator, list(tensor.shape), dtype, float(mean), float(std))
     return _write(tensor, made)
 
 
@@ -96,11 +103,17 @@ def trunc_normal_(
 ) -> Tensor:
     """Normal numbers, drawn only between ``a`` and ``b`` (absolute values, not standard deviations).
 
+    Errors: ValueError unless ``std > 0`` and ``a < b``.
+
     Example:
         >>> w = lt.nn.init.trunc_normal_(lt.empty(1000))
         >>> bool(w.abs().max() <= 2)
         True
     """
+
+    _floats("trunc_normal_", tensor)
+    if not std > 0 or not a < b:
+        raise ValueError(f"trunc_normal_: expected std above 0 and a below b, got std {std}, a {a}, b {b}")
 
     def below(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
@@ -131,12 +144,24 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Ones."""
+    """Ones.
+
+    Example:
+        >>> layer = lt.nn.LayerNorm(3)
+        >>> lt.nn.init.ones_(layer.bias).tolist()
+        [1.0, 1.0, 1.0]
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Zeros."""
+    """Zeros.
+
+    Example:
+        >>> layer = lt.nn.Linear(4, 2)
+        >>> lt.nn.init.zeros_(layer.bias).tolist()
+        [0.0, 0.0]
+    """
     return constant_(tensor, 0.0)
 
 
@@ -155,13 +180,24 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution's weight that passes its input on unchanged (as far as the channels go)."""
+    """A convolution's weight that passes its input on unchanged (as far as the channels go).
+
+    Shapes: ``[out, in, ...]`` of 3 to 5 axes. Errors: ValueError for others, or if ``groups`` does not
+    divide ``out``.
+
+    Example:
+        >>> conv = lt.nn.Conv1d(1, 1, 3, padding=1, bias=False)
+        >>> lt.nn.init.dirac_(conv.weight).tolist()
+        [[[0.0, 1.0, 0.0]]]
+        >>> conv(lt.tensor([[5.0, 6.0, 7.0]])).tolist()
+        [[5.0, 6.0, 7.0]]
+    """
     shape = tensor.shape
     if len(shape) not in (3, 4, 5):
         raise ValueError(
             f"dirac_: only tensors with 3, 4, or 5 dimensions are supported, got shape {list(shape)}"
         )
-    if shape[0] % groups:
+    if groups < 1 or shape[0] % groups:
         raise ValueError(f"dirac_: dim 0 must be divisible by groups, got {shape[0]} and {groups}")
     _core.fill_into(tensor, 0.0)
     plain, per_group = tensor.detach(), shape[0] // groups
@@ -188,21 +224,50 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
 _calculate_fan_in_and_fan_out = _fans
 
 
+def _empty(tensor: Tensor) -> bool:
+    if 0 not in tensor.shape:
+        return False
+    warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+    return True
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Uniform numbers of variance ``2 gain² / (fan_in + fan_out)`` (Glorot & Bengio 2010)."""
+    """Uniform numbers of variance ``2 gain² / (fan_in + fan_out)`` (Glorot & Bengio 2010).
+
+    For tanh and sigmoid. Shapes: ``[out, in, ...]``; the fans are ``in`` and ``out`` times the size of a
+    filter. Errors: ValueError for fewer than 2 axes.
+
+    Example:
+        >>> w = lt.nn.init.xavier_uniform_(lt.empty(200, 400))
+        >>> bound = (6 / (200 + 400)) ** 0.5
+        >>> bound, round(w.max().item(), 2), round(w.min().item(), 2)
+        (0.1, 0.1, -0.1)
+    """
+    if _empty(tensor):
+        return tensor
     fan_in, fan_out = _fans(tensor)
     bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / (fan_in + fan_out))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Normal numbers of variance ``2 gain² / (fan_in + fan_out)`` (Glorot & Bengio 2010)."""
+    """Normal numbers of variance ``2 gain² / (fan_in + fan_out)`` (Glorot & Bengio 2010).
+
+    Shapes and errors as of ``xavier_uniform_``.
+
+    Example:
+        >>> w = lt.nn.init.xavier_normal_(lt.empty(300, 500))
+        >>> (2 / (300 + 500)) ** 0.5, round(w.std().item(), 3)
+        (0.05, 0.05)
+    """
+    if _empty(tensor):
+        return tensor
     fan_in, fan_out = _fans(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
 
 
 def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode.lower() not in ("fan_in", "fan_out"):
+    if str(mode).lower() not in ("fan_in", "fan_out"):
         raise ValueError(f"{name}: mode {mode!r} not supported, please use one of ['fan_in', 'fan_out']")
     fan = _fans(tensor)[mode.lower() == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
@@ -215,9 +280,17 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform numbers of variance ``gain² / fan`` (He et al. 2015); ``a`` is the slope of a leaky ReLU."""
-    if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
+    """Uniform numbers of variance ``gain² / fan`` (He et al. 2015); ``a`` is the slope of a leaky ReLU.
+
+    Shapes as of ``xavier_uniform_``; the fan is that of ``in`` or ``out``, by ``mode``. Errors: ValueError
+    for fewer than 2 axes, or another mode or nonlinearity.
+
+    Example:
+        >>> w = lt.nn.init.kaiming_uniform_(lt.empty(100, 600), nonlinearity="relu")
+        >>> (6 / 600) ** 0.5, round(w.max().item(), 2)
+        (0.1, 0.1)
+    """
+    if _empty(tensor):
         return tensor
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
@@ -230,9 +303,17 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal numbers of variance ``gain² / fan`` (He et al. 2015); ``a`` is the slope of a leaky ReLU."""
-    if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
+    """Normal numbers of variance ``gain² / fan`` (He et al. 2015); ``a`` is the slope of a leaky ReLU.
+
+    Shapes as of ``xavier_uniform_``; the fan is that of ``in`` or ``out``, by ``mode``. Errors: ValueError
+    for fewer than 2 axes, or another mode or nonlinearity.
+
+    Example:
+        >>> w = lt.nn.init.kaiming_normal_(lt.empty(100, 800), nonlinearity="relu")
+        >>> (2 / 800) ** 0.5, round(w.std().item(), 3)
+        (0.05, 0.05)
+    """
+    if _empty(tensor):
         return tensor
     return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
 
@@ -264,11 +345,21 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
-    """Normal numbers, of which a share of each column is zero (Martens 2010)."""
+    """Normal numbers, of which a share of each column is zero (Martens 2010).
+
+    Shapes: ``[in, out]``, two axes. Errors: ValueError for others, or a share outside 0 to 1.
+
+    Example:
+        >>> w = lt.nn.init.sparse_(lt.empty(10, 4), sparsity=0.3)
+        >>> (w == 0).sum(0)
+        tensor([3, 3, 3, 3])
+    """
     if tensor.ndim != 2:
         raise ValueError(
             f"sparse_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}"
         )
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparse_: sparsity is the share of zeros, 0 to 1, got {sparsity}")
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
     normal_(tensor, 0.0, std, generator)

@@ -67,7 +67,13 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class NLLLoss(_WeightedLoss):
-    """``-input[target]`` of log probabilities; see ``functional.nll_loss``."""
+    """``-input[target]`` of log probabilities; see ``functional.nll_loss``.
+
+    Example:
+        >>> log_probs = lt.tensor([[0.5, 0.25, 0.25]]).log()
+        >>> lt.nn.NLLLoss()(log_probs, lt.tensor([0])), lt.nn.NLLLoss()(log_probs, lt.tensor([1]))
+        (tensor(0.6931), tensor(1.3863))
+    """
 
     def __init__(
         self,
@@ -99,14 +105,25 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """``|input - target|``."""
+    """``|input - target|``.
+
+    Example:
+        >>> lt.nn.L1Loss(reduction="none")(lt.tensor([1.0, -2.0]), lt.tensor([0.0, 2.0]))
+        tensor([1., 4.])
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
-    """Quadratic below ``beta``, linear above (Girshick 2015); see ``functional.smooth_l1_loss``."""
+    """Quadratic below ``beta``, linear above (Girshick 2015); see ``functional.smooth_l1_loss``.
+
+    Example:
+        >>> error = lt.tensor([0.5, 4.0])
+        >>> lt.nn.SmoothL1Loss(reduction="none", beta=2.0)(error, lt.zeros(2))
+        tensor([0.0625, 3.0000])
+    """
 
     def __init__(
         self,
@@ -123,7 +140,13 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Quadratic below ``delta``, linear above (Huber 1964); see ``functional.huber_loss``."""
+    """Quadratic below ``delta``, linear above (Huber 1964); see ``functional.huber_loss``.
+
+    Example:
+        >>> error = lt.tensor([0.5, 4.0])
+        >>> lt.nn.HuberLoss("none", delta=2.0)(error, lt.zeros(2))
+        tensor([0.1250, 6.0000])
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -134,14 +157,28 @@ class HuberLoss(_Loss):
 
 
 class BCELoss(_WeightedLoss):
-    """Binary cross entropy of probabilities; see ``functional.binary_cross_entropy``."""
+    """Binary cross entropy of probabilities; see ``functional.binary_cross_entropy``.
+
+    Example:
+        >>> p = lt.tensor([0.9, 0.5, 0.0])
+        >>> lt.nn.BCELoss(reduction="none")(p, lt.ones(3))
+        tensor([  0.1054,   0.6931, 100.0000])
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
-    """Binary cross entropy of raw scores; see ``functional.binary_cross_entropy_with_logits``."""
+    """Binary cross entropy of raw scores; see ``functional.binary_cross_entropy_with_logits``.
+
+    Example:
+        >>> scores, target = lt.tensor([100.0, -100.0]), lt.tensor([1.0, 1.0])
+        >>> lt.nn.BCEWithLogitsLoss(reduction="none")(scores, target)
+        tensor([  0., 100.])
+        >>> lt.nn.BCEWithLogitsLoss(pos_weight=lt.tensor(3.0))(lt.zeros(1), lt.ones(1))
+        tensor(2.0794)
+    """
 
     weight: Tensor | None
     pos_weight: Tensor | None
@@ -165,7 +202,13 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """``target (log target - input)`` of log probabilities; see ``functional.kl_div``."""
+    """``target (log target - input)`` of log probabilities; see ``functional.kl_div``.
+
+    Example:
+        >>> p, q = lt.tensor([[0.5, 0.5]]), lt.tensor([[0.9, 0.1]])
+        >>> lt.nn.KLDivLoss(reduction="batchmean")(q.log(), p)
+        tensor(0.5108)
+    """
 
     def __init__(
         self,
@@ -182,7 +225,13 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """The negative log likelihood of counts; see ``functional.poisson_nll_loss``."""
+    """The negative log likelihood of counts; see ``functional.poisson_nll_loss``.
+
+    Example:
+        >>> loss = lt.nn.PoissonNLLLoss(log_input=False, reduction="none")
+        >>> loss(lt.tensor([3.0, 4.0, 5.0]), lt.full((3,), 4.0))
+        tensor([-1.3944, -1.5452, -1.4378])
+    """
 
     def __init__(
         self,
@@ -205,7 +254,14 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """The negative log likelihood under normal distributions; see ``functional.gaussian_nll_loss``."""
+    """The negative log likelihood under normal distributions; see ``functional.gaussian_nll_loss``.
+
+    Example:
+        >>> loss = lt.nn.GaussianNLLLoss()
+        >>> off_by_3 = lt.tensor([3.0])
+        >>> loss(off_by_3, lt.zeros(1), lt.tensor([1.0])), loss(off_by_3, lt.zeros(1), lt.tensor([9.0]))
+        (tensor(4.5000), tensor(1.5986))
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)

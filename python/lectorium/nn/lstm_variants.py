@@ -23,6 +23,7 @@ class ConcatForm(_TwoStates):
 
     kind = "lstm"
     slots = ("weight_xh", "bias_xh")
+    one_map = False
 
     def _shapes(self, inputs: int) -> Shapes:
         n = 4 * self.hidden_size
@@ -54,6 +55,7 @@ class LayerNormForm(_TwoStates):
     """What ``LayerNormLSTM`` and ``LayerNormLSTMCell`` have in common."""
 
     kind = "layer_norm_lstm"
+    one_map = False
     slots = (
         "weight_ih", "weight_hh", "weight_ln_ih", "weight_ln_hh", "weight_ln_ch", "bias_ih", "bias_ln_ch",
     )  # fmt: skip

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .. import _core
-from .._core import Tensor, dtype as DType
-from ..device import device as Device
+from .._core import Tensor
+from ._convert import Convert
 from ._hooks import Hooks, RemovableHandle
 from ._state import State
-from ._tree import Tree
 from ._where import say_where
 from .parameter import Buffer, Parameter
 
@@ -19,7 +18,7 @@ Self = TypeVar("Self", bound="Module")
 _INTERNAL = frozenset(("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"))
 
 
-class Module(Tree, State, Hooks):
+class Module(Convert, State, Hooks):
     """A part of a model: parameters, buffers and other modules, and a ``forward`` that uses them.
 
     Parameters, buffers and modules that are assigned as attributes are registered under that name. Calling
@@ -57,7 +56,15 @@ class Module(Tree, State, Hooks):
         self._init_hooks()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; to be written by the subclass."""
+        """What the module computes; to be written by the subclass.
+
+        Example:
+            >>> class Doubled(lt.nn.Module):
+            ...     def forward(self, x):
+            ...         return 2 * x
+            >>> Doubled()(lt.ones(2))
+            tensor([2., 2.])
+        """
         raise NotImplementedError(f"{type(self).__name__}: the subclass must define forward(...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -177,7 +184,17 @@ class Module(Tree, State, Hooks):
             raise KeyError(f"attribute '{name}' already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Adds a parameter (or None, a place for one) under a name."""
+        """Adds a parameter (or None, a place for one) under a name.
+
+        Errors: TypeError for what is no Parameter, ValueError for a tensor that was computed.
+
+        Example:
+            >>> layer = lt.nn.Module()
+            >>> layer.register_parameter("scale", lt.nn.Parameter(lt.ones(2)))
+            >>> layer.register_parameter("bias", None)
+            >>> layer.scale.shape, layer.bias, [name for name, _ in layer.named_parameters()]
+            ((2,), None, ['scale'])
+        """
         self._check_name("parameter", name, self.__dict__.get("_parameters", {}))
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -212,7 +229,16 @@ class Module(Tree, State, Hooks):
             self._non_persistent_buffers_set.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Adds a child module under a name."""
+        """Adds a child module under a name.
+
+        Errors: TypeError for what is no Module, KeyError for a name that is taken, empty or has a dot.
+
+        Example:
+            >>> net = lt.nn.Module()
+            >>> net.add_module("out", lt.nn.Linear(3, 1))
+            >>> list(net.state_dict())
+            ['out.weight', 'out.bias']
+        """
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_name("module", name, self.__dict__.get("_modules", {}))
@@ -221,17 +247,6 @@ class Module(Tree, State, Hooks):
     register_module = add_module
 
     # All parameters and buffers at once.
-
-    def _apply(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
-        for child in self.children():
-            child._apply(convert)
-        for param in self._parameters.values():
-            if param is not None:
-                _convert_parameter(param, convert)
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = convert(buffer)
-        return self
 
     def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
         """Calls ``fn`` with every module, children first; for initialising weights.
@@ -247,64 +262,16 @@ class Module(Tree, State, Hooks):
         fn(self)
         return self
 
-    def to(self: Self, *args: Any, device: Any = None, dtype: DType | None = None, **ignored: Any) -> Self:
-        """Moves parameters and buffers: ``to(device)``, ``to(dtype)`` (floating point ones), ``to(tensor)``.
+    def train(self: Self, mode: bool = True) -> Self:
+        """Training mode (dropout drops, batch norm uses the batch) for this module and all below.
+
+        Errors: ValueError unless ``mode`` is a bool.
 
         Example:
-            >>> lt.nn.Linear(2, 1).to(lt.float64).weight.dtype
-            lectorium.float64
+            >>> net = lt.nn.Sequential(lt.nn.Linear(2, 2), lt.nn.Dropout())
+            >>> net.training, net.train(False)[1].training
+            (True, False)
         """
-        for a in args:
-            if isinstance(a, DType):
-                dtype = a
-            elif isinstance(a, Tensor):
-                dtype, device = a.dtype, a.device_type
-            elif isinstance(a, (str, Device)):
-                device = a
-            elif a is not None and not isinstance(a, bool):
-                raise TypeError(f"to: expected a device, a dtype or a tensor, got {type(a).__name__}")
-        unknown = ignored.keys() - {"non_blocking", "memory_format", "copy"}
-        if unknown:
-            raise TypeError(f"to: unexpected keyword arguments {sorted(unknown)}")
-        if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"to: modules only accept floating point dtypes, got {dtype!r}")
-        where = None if device is None else Device(device).type
-
-        def convert(t: Tensor) -> Tensor:
-            if dtype is not None and t.dtype.is_floating_point and t.dtype is not dtype:
-                t = _core.cast(t, dtype)
-            if where is not None and where != t.device_type:
-                t = _core.to_gpu(t) if where == "gpu" else _core.to_cpu(t)
-            return t
-
-        return self._apply(convert)
-
-    def cpu(self: Self) -> Self:
-        """All parameters and buffers in main memory."""
-        return self.to("cpu")
-
-    def float(self: Self) -> Self:
-        """Floating point parameters and buffers as float32."""
-        return self.to(_core.float32)
-
-    def double(self: Self) -> Self:
-        """Floating point parameters and buffers as float64."""
-        return self.to(_core.float64)
-
-    def half(self: Self) -> Self:
-        """Floating point parameters and buffers as float16."""
-        return self.to(_core.float16)
-
-    def bfloat16(self: Self) -> Self:
-        """Floating point parameters and buffers as bfloat16."""
-        return self.to(_core.bfloat16)
-
-    def type(self: Self, dst_type: DType) -> Self:
-        """Floating point parameters and buffers as ``dst_type``."""
-        return self.to(dst_type)
-
-    def train(self: Self, mode: bool = True) -> Self:
-        """Training mode (dropout drops, batch norm uses the batch) for this module and all below."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         self.training = mode
@@ -314,17 +281,38 @@ class Module(Tree, State, Hooks):
         return self
 
     def eval(self: Self) -> Self:
-        """Evaluation mode: ``train(False)``."""
+        """Evaluation mode: ``train(False)``.
+
+        Example:
+            >>> drop = lt.nn.Dropout(0.9)
+            >>> drop.eval()(lt.ones(4))
+            tensor([1., 1., 1., 1.])
+        """
         return self.train(False)
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
-        """Whether gradients are computed for all parameters."""
+        """Whether gradients are computed for all parameters.
+
+        Example:
+            >>> body = lt.nn.Linear(2, 2).requires_grad_(False)
+            >>> net = lt.nn.Sequential(body, lt.nn.Linear(2, 1))
+            >>> [name for name, p in net.named_parameters() if p.requires_grad]
+            ['1.weight', '1.bias']
+        """
         for p in self.parameters():
             p.requires_grad = requires_grad
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of all parameters (or fills them with zeros)."""
+        """Forgets the gradients of all parameters (or fills them with zeros).
+
+        Example:
+            >>> layer = lt.nn.Linear(2, 1, bias=False)
+            >>> layer(lt.ones(1, 2)).sum().backward()
+            >>> layer.zero_grad(set_to_none=False)
+            >>> layer.weight.grad
+            tensor([[0., 0.]])
+        """
         for p in self.parameters():
             if p.grad is not None:
                 if set_to_none:
@@ -339,7 +327,15 @@ class Module(Tree, State, Hooks):
         return self.__class__.__name__
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of the repr; to be written by subclasses."""
+        """What stands between the brackets of the repr; to be written by subclasses.
+
+        Example:
+            >>> class Scaled(lt.nn.Module):
+            ...     def extra_repr(self):
+            ...         return "factor=3"
+            >>> Scaled()
+            Scaled(factor=3)
+        """
         return ""
 
     def __repr__(self) -> str:
@@ -358,18 +354,6 @@ class Module(Tree, State, Hooks):
 
 def _indent(text: str) -> str:
     return text.replace("\n", "\n  ")
-
-
-def _convert_parameter(param: Parameter, convert: Callable[[Tensor], Tensor]) -> None:
-    """Points the parameter at converted memory: whoever holds the object (an optimizer) keeps it."""
-    plain = param.detach()
-    changed = convert(plain)
-    grad = param.grad
-    if changed is not plain:
-        param.grad = None
-        param._set_data(changed)
-    if grad is not None:
-        param.grad = convert(grad.detach())
 
 
 __all__ = ["Module", "RemovableHandle"]

@@ -19,6 +19,7 @@ class MUTForm(Form):
     on_input = 2
     on_state = 3
     adds_input = True
+    one_map = False
 
     def _shapes(self, inputs: int) -> Shapes:
         n = self.hidden_size

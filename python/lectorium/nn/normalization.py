@@ -63,7 +63,16 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """The last axes of each sample divided by their root mean square (Zhang & Sennrich 2019)."""
+    """The last axes of each sample divided by their root mean square (Zhang & Sennrich 2019).
+
+    ``y = x / sqrt(mean(x²) + eps) * weight``; ``eps`` is the dtype's own if None.
+
+    Example:
+        >>> x = lt.tensor([[3.0, 4.0], [30.0, 40.0]])
+        >>> lt.nn.RMSNorm(2, elementwise_affine=False)(x)
+        tensor([[0.8485, 1.1314],
+                [0.8485, 1.1314]])
+    """
 
     weight: Tensor | None
 
@@ -151,7 +160,15 @@ class GroupNorm(Module):
 
 
 class LocalResponseNorm(Module):
-    """Each value divided by a power of its neighbour channels' mean square (Krizhevsky et al. 2012)."""
+    """Each value divided by a power of its neighbour channels' mean square (Krizhevsky et al. 2012).
+
+    ``y_c = x_c / (k + alpha mean of x² over size channels around c)^beta``, outside channels count as 0.
+
+    Example:
+        >>> x = lt.tensor([1.0, 10.0, 1.0]).reshape(1, 3, 1)
+        >>> lt.nn.LocalResponseNorm(3, alpha=1.0, beta=1.0)(x).flatten()
+        tensor([0.0288, 0.2857, 0.0288])
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()

@@ -63,13 +63,25 @@ class ParameterList(Module):
         return (self[i] for i in range(self._size))
 
     def append(self, value: Any) -> ParameterList:
-        """Adds a value at the end."""
+        """Adds a value at the end.
+
+        Example:
+            >>> held = lt.nn.ParameterList().append(lt.nn.Parameter(lt.ones(2)))
+            >>> [name for name, _ in held.named_parameters()]
+            ['0']
+        """
         self._size += 1
         self[self._size - 1] = value
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Adds values at the end."""
+        """Adds values at the end.
+
+        Example:
+            >>> held = lt.nn.ParameterList().extend([lt.ones(2), lt.zeros(3)])
+            >>> [p.numel() for p in held.parameters()]
+            [2, 3]
+        """
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(f"ParameterList.extend: expected an iterable, got {type(values).__name__}")
         for value in values:
@@ -123,29 +135,62 @@ class ParameterDict(Module):
         return key in self._keys
 
     def keys(self) -> Container[str]:
-        """The names."""
+        """The names.
+
+        Example:
+            >>> list(lt.nn.ParameterDict({"w": lt.ones(1), "b": lt.zeros(1)}).keys())
+            ['w', 'b']
+        """
         return self._keys.keys()
 
     def values(self) -> list[Any]:
-        """The parameters."""
+        """The parameters.
+
+        Example:
+            >>> [p.numel() for p in lt.nn.ParameterDict({"w": lt.ones(2, 3), "b": lt.zeros(3)}).values()]
+            [6, 3]
+        """
         return [self[k] for k in self._keys]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Names and parameters."""
+        """Names and parameters.
+
+        Example:
+            >>> {name: p.shape for name, p in lt.nn.ParameterDict({"w": lt.ones(2, 3)}).items()}
+            {'w': (2, 3)}
+        """
         return [(k, self[k]) for k in self._keys]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The parameter of a name, or the default."""
+        """The parameter of a name, or the default.
+
+        Example:
+            >>> lt.nn.ParameterDict({"w": lt.ones(1)}).get("b", "none")
+            'none'
+        """
         return self[key] if key in self._keys else default
 
     def pop(self, key: str) -> Any:
-        """Takes a parameter out."""
+        """Takes a parameter out.
+
+        Example:
+            >>> held = lt.nn.ParameterDict({"w": lt.ones(1), "b": lt.zeros(1)})
+            >>> held.pop("b").item(), list(held.keys())
+            (0.0, ['w'])
+        """
         value = self[key]
         del self[key]
         return value
 
     def update(self, parameters: Any) -> None:
-        """Adds parameters from a dict or from pairs."""
+        """Adds parameters from a dict or from pairs.
+
+        Example:
+            >>> held = lt.nn.ParameterDict({"w": lt.ones(1)})
+            >>> held.update({"w": lt.zeros(1), "b": lt.zeros(1)})
+            >>> held["w"].item(), len(list(held.parameters()))
+            (0.0, 2)
+        """
         pairs: Any = _pairs(parameters)
         for key, value in pairs:
             self[key] = value

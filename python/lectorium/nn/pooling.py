@@ -85,7 +85,13 @@ class _MaxUnpool(Module):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """Undoes ``MaxPool1d`` with its indices; zeros where there was no maximum."""
+    """Undoes ``MaxPool1d`` with its indices; zeros where there was no maximum.
+
+    Example:
+        >>> pool, unpool = lt.nn.MaxPool1d(2, return_indices=True), lt.nn.MaxUnpool1d(2)
+        >>> unpool(*pool(lt.tensor([[1.0, 4.0, 3.0, 2.0]])))
+        tensor([[0., 4., 3., 0.]])
+    """
 
     _axes = 1
 
@@ -190,7 +196,12 @@ class _Adaptive(Module):
 
 
 class AdaptiveAvgPool1d(_Adaptive):
-    """Means of ``output_size`` windows along the last axis."""
+    """Means of ``output_size`` windows along the last axis.
+
+    Example:
+        >>> lt.nn.AdaptiveAvgPool1d(2)(lt.tensor([[1.0, 2.0, 3.0]]))
+        tensor([[1.5000, 2.5000]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool1d(input, self.output_size)
@@ -215,7 +226,12 @@ class _AdaptiveMax(_Adaptive):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMax):
-    """Maxima of ``output_size`` windows along the last axis."""
+    """Maxima of ``output_size`` windows along the last axis.
+
+    Example:
+        >>> lt.nn.AdaptiveMaxPool1d(2, return_indices=True)(lt.tensor([[5.0, 2.0, 3.0]]))
+        (tensor([[5., 3.]]), tensor([[0, 2]]))
+    """
 
     def forward(self, input: Tensor) -> Any:
         return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
@@ -251,14 +267,24 @@ class _LPPool(Module):
 
 
 class LPPool1d(_LPPool):
-    """The ``norm_type``-norm of each window along the last axis."""
+    """The ``norm_type``-norm of each window along the last axis.
+
+    Example:
+        >>> lt.nn.LPPool1d(2, kernel_size=2, stride=1)(lt.tensor([[3.0, 4.0, 0.0]]))
+        tensor([[5., 4.]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
 class LPPool2d(_LPPool):
-    """The ``norm_type``-norm of each window."""
+    """The ``norm_type``-norm of each window.
+
+    Example:
+        >>> lt.nn.LPPool2d(1, kernel_size=2)(lt.arange(4.0).reshape(1, 2, 2))
+        tensor([[[6.]]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)

@@ -163,7 +163,13 @@ class TreeBatch:
         return levels, _ints(place)
 
     def tables(self, arity: int) -> list[Tensor]:
-        """For each level the places of every node's children, ``[nodes * arity]``, past the last if none."""
+        """For each level the places of every node's children, ``[nodes * arity]``, past the last if none.
+
+        Example:
+            >>> trees = lt.nn.TreeBatch([((0, 1), 2)])
+            >>> [level.tolist() for level in trees.tables(2)]
+            [[0, 0, 0, 0, 0, 0], [0, 1], [1, 0]]
+        """
         if arity not in self._tables:
             self._tables[arity] = [
                 _ints([p for own in level.places for p in own + [level.waiting] * (arity - len(own))])

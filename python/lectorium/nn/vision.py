@@ -49,21 +49,42 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """Resizes images by nearest neighbours."""
+    """Resizes images by nearest neighbours.
+
+    Example:
+        >>> lt.nn.UpsamplingNearest2d(scale_factor=2)(lt.arange(4.0).reshape(1, 1, 2, 2))
+        tensor([[[[0., 0., 1., 1.],
+                  [0., 0., 1., 1.],
+                  [2., 2., 3., 3.],
+                  [2., 2., 3., 3.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Resizes images bilinearly, corners on corners."""
+    """Resizes images bilinearly, corners on corners.
+
+    Example:
+        >>> lt.nn.UpsamplingBilinear2d(size=(1, 5))(lt.tensor([[[[0.0, 8.0]]]]))
+        tensor([[[[0., 2., 4., 6., 8.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
 class Unfold(Module):
-    """Each window of an image as a column; see ``functional.unfold``."""
+    """Each window of an image as a column; see ``functional.unfold``.
+
+    Example:
+        >>> lt.nn.Unfold(2)(lt.arange(6.0).reshape(1, 1, 2, 3))
+        tensor([[[0., 1.],
+                 [1., 2.],
+                 [3., 4.],
+                 [4., 5.]]])
+    """
 
     def __init__(self, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> None:
         super().__init__()
@@ -83,7 +104,15 @@ class Unfold(Module):
 
 
 class Fold(Module):
-    """The sum of windows given as columns; see ``functional.fold``."""
+    """The sum of windows given as columns; see ``functional.fold``.
+
+    Example:
+        >>> columns = lt.ones(1, 4, 4)
+        >>> lt.nn.Fold((3, 3), 2)(columns)
+        tensor([[[[1., 2., 1.],
+                  [2., 4., 2.],
+                  [1., 2., 1.]]]])
+    """
 
     def __init__(
         self, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
@@ -106,7 +135,13 @@ class Fold(Module):
 
 
 class PixelShuffle(Module):
-    """``[*, C r², H, W]`` to ``[*, C, H r, W r]`` (Shi et al. 2016)."""
+    """``[*, C r², H, W]`` to ``[*, C, H r, W r]`` (Shi et al. 2016).
+
+    Example:
+        >>> lt.nn.PixelShuffle(2)(lt.arange(8.0).reshape(1, 4, 1, 2))
+        tensor([[[[0., 2., 1., 3.],
+                  [4., 6., 5., 7.]]]])
+    """
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
@@ -120,7 +155,13 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """``[*, C, H r, W r]`` to ``[*, C r², H, W]``."""
+    """``[*, C, H r, W r]`` to ``[*, C r², H, W]``: undoes ``PixelShuffle``.
+
+    Example:
+        >>> x = lt.randn(1, 4, 2, 2)
+        >>> lt.nn.PixelUnshuffle(2)(lt.nn.PixelShuffle(2)(x)).equal(x)
+        True
+    """
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -134,7 +175,12 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """Channels dealt out across groups (Zhang et al. 2017)."""
+    """Channels dealt out across groups (Zhang et al. 2017).
+
+    Example:
+        >>> lt.nn.ChannelShuffle(3)(lt.arange(6.0).reshape(1, 6, 1, 1)).flatten()
+        tensor([0., 2., 4., 1., 3., 5.])
+    """
 
     def __init__(self, groups: int) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from typing import Any
 from .. import _core
 from ..autograd.composite import composite_gradients
 from ..autograd.tape import Three, op
-from . import elementwise, reduce, shape, unary
+from . import copy, elementwise, reduce, shape, unary
 from .linear import matmul
 from .softmax import softmax
 
@@ -49,4 +49,4 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     # A finite number, so that a row without any score is no NaN.
     least = -6e4 if scores.dtype is _core.float16 else -1e30
     weights = softmax(elementwise.where(mask, scores, least), -1)
-    return elementwise.mul(weights, elementwise.cast(mask, scores.dtype))
+    return elementwise.mul(weights, copy.cast(mask, scores.dtype))

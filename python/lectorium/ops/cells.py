@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _core
-from .shape import views
+from .join import views
 
 State = tuple[Any, ...]
 Step = Callable[[Any, Any, State, Sequence[Any]], tuple[Any, State]]

@@ -8,7 +8,7 @@ from typing import Any
 from .. import _core
 from ..autograd.composite import composite_gradients
 from ..autograd.tape import Three, op
-from . import elementwise, index, reduce, shape, unary
+from . import elementwise, index, join, reduce, shape, unary
 
 # Stands for log 0 in the composite: its differences are numbers, so that derivatives are no NaN.
 _NEVER = -1e30
@@ -98,10 +98,10 @@ def _composite(
         if t == 0:
             # The first step stays at the first blank, or goes on to the first label.
             ways = ways[:2]
-        moved = reduce.logsumexp(shape.cat([shape.unsqueeze(w, 0) for w in ways], 0), (0,))
+        moved = reduce.logsumexp(join.cat([shape.unsqueeze(w, 0) for w in ways], 0), (0,))
         moved = elementwise.add(moved, index.gather(x[t], 1, at))
         going = _core.unsqueeze(_core.gt(lens, t), 1)
-        state = elementwise.where(going, shape.cat([never, moved], 1), state)
+        state = elementwise.where(going, join.cat([never, moved], 1), state)
 
     last = index.gather(shape.narrow(state, 1, 2, states), 1, _table(ends))
     last = elementwise.add(last, _open([[True, m > 0] for m in target_lengths], x.dtype))

@@ -1,4 +1,4 @@
-"""Elementwise operations of two and more tensors, casts and copies, and their gradients."""
+"""Elementwise operations of two and more tensors, and their gradients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from .. import _core
 from .._core import Tensor
 from ..autograd.tape import One, _positional as positional, op, plain
+from ._docs import DOCS
 
 
 def _wants(t: Any) -> bool:
@@ -20,7 +21,17 @@ def _wants(t: Any) -> bool:
 
 @op
 def add(k: Any, x: Any, y: Any, alpha: Any = 1) -> One:
-    """``x + alpha * y``, broadcast and promoted."""
+    """``x + alpha * y``, broadcast and promoted.
+
+    Errors: ShapeError for shapes that do not fit.
+
+    Example:
+        >>> lt.add(lt.tensor([[1], [2]]), lt.tensor([10, 20]))
+        tensor([[11, 21],
+                [12, 22]])
+        >>> lt.add(lt.tensor([1, 2]), lt.tensor([4, 8]), alpha=2)
+        tensor([ 9, 18])
+    """
     return k.add(x, y, alpha), (k.meta(x), k.meta(y), alpha)
 
 
@@ -33,7 +44,16 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def sub(k: Any, x: Any, y: Any, alpha: Any = 1) -> One:
-    """``x - alpha * y``, broadcast and promoted."""
+    """``x - alpha * y``, broadcast and promoted.
+
+    Errors: ShapeError for shapes that do not fit; TypeError for two bools.
+
+    Example:
+        >>> lt.sub(lt.tensor([10, 20]), lt.tensor([1.5, 2.5]))
+        tensor([ 8.5000, 17.5000])
+        >>> lt.sub(lt.tensor([10, 20]), 1, alpha=3)
+        tensor([ 7, 17])
+    """
     return k.sub(x, y, alpha), (k.meta(x), k.meta(y), alpha)
 
 
@@ -45,7 +65,16 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def mul(k: Any, x: Any, y: Any) -> One:
-    """``x * y``, broadcast and promoted."""
+    """``x * y``, broadcast and promoted.
+
+    Errors: ShapeError for shapes that do not fit.
+
+    Example:
+        >>> lt.mul(lt.tensor([[1], [2], [3]]), lt.tensor([1, 10]))
+        tensor([[ 1, 10],
+                [ 2, 20],
+                [ 3, 30]])
+    """
     return k.mul(x, y), (x if _wants(y) else None, y if _wants(x) else None, k.meta(x), k.meta(y))
 
 
@@ -70,7 +99,17 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def pow(k: Any, x: Any, y: Any) -> One:
-    """``x ** y``, broadcast and promoted."""
+    """``x ** y``, broadcast and promoted.
+
+    Errors: ShapeError for shapes that do not fit; TypeError for two bools; ValueError for
+    integers to a negative power.
+
+    Example:
+        >>> lt.pow(lt.tensor([1.0, 2.0, 3.0]), 2)
+        tensor([1., 4., 9.])
+        >>> lt.pow(2, lt.tensor([0, 1, 10]))
+        tensor([   1,    2, 1024])
+    """
     out = k.pow(x, y)
     return out, (x, y, out if _wants(y) else None, k.meta(x), k.meta(y))
 
@@ -105,8 +144,8 @@ def _extreme(name: str):
     def forward(k: Any, x: Any, y: Any) -> One:
         return getattr(k, name)(x, y), (x, y, k.meta(x), k.meta(y))
 
-    forward.__name__ = name
-    forward.__doc__ = f"The {name} of each pair, broadcast; ties share the gradient."
+    forward.__name__ = forward.__qualname__ = name
+    forward.__doc__ = DOCS[name]
     made = op(forward)
 
     @made.vjp
@@ -129,7 +168,15 @@ fmin = _extreme("fmin")
 
 @op
 def atan2(k: Any, x: Any, y: Any) -> One:
-    """The angle of the point (y, x): ``atan2(x, y)`` as PyTorch names its arguments."""
+    """The angle of the point (y, x): ``atan2(x, y)`` as PyTorch names its arguments.
+
+    The angle is from -pi to pi, and right in all four quarters. Shapes broadcast.
+
+    Example:
+        >>> y, x = lt.tensor([1.0, 1.0, -1.0]), lt.tensor([1.0, -1.0, -1.0])
+        >>> lt.atan2(y, x) / lt.pi
+        tensor([ 0.2500,  0.7500, -0.7500])
+    """
     return k.atan2(x, y), (x, y, k.meta(x), k.meta(y))
 
 
@@ -142,7 +189,15 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def logaddexp(k: Any, x: Any, y: Any) -> One:
-    """``log(exp(x) + exp(y))`` without overflow."""
+    """``log(exp(x) + exp(y))`` without overflow.
+
+    Shapes broadcast; floats.
+
+    Example:
+        >>> x = lt.tensor([1000.0, -1000.0])
+        >>> lt.logaddexp(x, x), (x.exp() + x.exp()).log()
+        (tensor([1000.6932, -999.3068]), tensor([inf, -inf]))
+    """
     return k.logaddexp(x, y), (x, y, k.meta(x), k.meta(y))
 
 
@@ -155,7 +210,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def hypot(k: Any, x: Any, y: Any) -> One:
-    """``sqrt(x² + y²)`` without overflow."""
+    """``sqrt(x² + y²)`` without overflow.
+
+    Shapes broadcast.
+
+    Example:
+        >>> lt.hypot(lt.tensor([3.0, 3e30]), lt.tensor([4.0, 4e30]))
+        tensor([5.0000e+00, 5.0000e+30])
+    """
     out = k.hypot(x, y)
     return out, (x, y, out, k.meta(x), k.meta(y))
 
@@ -169,7 +231,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def remainder(k: Any, x: Any, y: Any) -> One:
-    """``x - floor(x / y) * y``: the sign of ``y``, as Python's ``%``."""
+    """``x - floor(x / y) * y``: the sign of ``y``, as Python's ``%``.
+
+    Shapes broadcast. Floats modulo 0 give NaN. Errors: ValueError for integers modulo 0.
+
+    Example:
+        >>> lt.remainder(lt.tensor([5, -5]), 3), lt.remainder(lt.tensor([5.5]), -2)
+        (tensor([2, 1]), tensor([-0.5000]))
+    """
     return k.remainder(x, y), (x, y, k.meta(x), k.meta(y))
 
 
@@ -181,7 +250,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def fmod(k: Any, x: Any, y: Any) -> One:
-    """``x - trunc(x / y) * y``: the sign of ``x``, as C's ``fmod``."""
+    """``x - trunc(x / y) * y``: the sign of ``x``, as C's ``fmod``.
+
+    Shapes broadcast. Floats modulo 0 give NaN. Errors: ValueError for integers modulo 0.
+
+    Example:
+        >>> lt.fmod(lt.tensor([5, -5]), 3), lt.fmod(lt.tensor([5.5]), -2)
+        (tensor([ 2, -2]), tensor([1.5000]))
+    """
     return k.fmod(x, y), (x, y, k.meta(x), k.meta(y))
 
 
@@ -251,53 +327,15 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 
 @op
-def cast(k: Any, x: Any, dtype: Any) -> One:
-    """The same values in another dtype."""
-    return k.cast(x, dtype), (x.dtype,)
-
-
-@cast.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (k.cast(g, saved[0]),)
-
-
-@op
-def clone(k: Any, x: Any) -> One:
-    """A copy with memory of its own."""
-    return k.clone(x), ()
-
-
-@clone.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (g,)
-
-
-@op
-def contiguous(k: Any, x: Any) -> One:
-    """The tensor in row-major memory."""
-    return k.contiguous(x), ()
-
-
-@contiguous.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (g,)
-
-
-@op
-def overwrite(k: Any, x: Any, src: Any) -> One:
-    """``src``, broadcast and cast to what ``x`` is; to the old ``x`` flows a gradient of 0."""
-    return k.clone(k.expand(k.cast(src, x.dtype), list(x.shape))), (k.meta(x), k.meta(src))
-
-
-@overwrite.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    mx, my = saved
-    return need[0] and k.zeros_of(mx), need[1] and k.sum_to(g, my)
-
-
-@op
 def copysign(k: Any, x: Any, y: Any) -> One:
-    """The magnitude of ``x`` with the sign of ``y``."""
+    """The magnitude of ``x`` with the sign of ``y``.
+
+    Shapes broadcast.
+
+    Example:
+        >>> lt.copysign(lt.tensor([1.0, -2.0]), lt.tensor([-0.0, 5.0]))
+        tensor([-1.,  2.])
+    """
     out = k.copysign(x, y)
     return out, (x, out, k.meta(x), k.meta(y))
 
@@ -313,7 +351,7 @@ for _name in ("mul", "div", "pow", "add", "sub", "maximum", "minimum", "remainde
     globals()[_name].into = getattr(_core, _name)
 
 
-def _plain(name: str, doc: str, *names: str) -> Any:
+def _plain(name: str, *names: str) -> Any:
     """A kernel without a gradient, whose arguments can be given by name."""
     kernel = plain(name)
 
@@ -323,50 +361,28 @@ def _plain(name: str, doc: str, *names: str) -> Any:
         return kernel(*args)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = doc
+    call.__doc__ = DOCS[name]
     return call
 
 
-eq = _plain("eq", "``x == y``, element by element.", "x", "y")
-ne = _plain("ne", "``x != y``, element by element.", "x", "y")
-lt = _plain("lt", "``x < y``, element by element.", "x", "y")
-le = _plain("le", "``x <= y``, element by element.", "x", "y")
-gt = _plain("gt", "``x > y``, element by element.", "x", "y")
-ge = _plain("ge", "``x >= y``, element by element.", "x", "y")
-logical_and = _plain("logical_and", "Whether both are not zero.", "x", "y")
-logical_or = _plain("logical_or", "Whether one of the two is not zero.", "x", "y")
-logical_xor = _plain("logical_xor", "Whether exactly one of the two is not zero.", "x", "y")
-logical_not = _plain("logical_not", "Whether the element is zero.", "x")
-bitwise_not = _plain("bitwise_not", "All bits of integers flipped; not of bools.", "x")
-bitwise_and = _plain("bitwise_and", "Bits set in both integers; and of bools.", "x", "y")
-bitwise_or = _plain("bitwise_or", "Bits set in one of two integers; or of bools.", "x", "y")
-bitwise_xor = _plain("bitwise_xor", "Bits set in exactly one of two integers.", "x", "y")
-bitwise_left_shift = _plain("bitwise_left_shift", "``x << y``.", "x", "y")
-bitwise_right_shift = _plain("bitwise_right_shift", "``x >> y``.", "x", "y")
-floor_divide = _plain("floor_divide", "``x / y`` rounded down, as Python's ``//``.", "x", "y")
-isnan = _plain("isnan", "Whether the element is NaN.", "x")
-isinf = _plain("isinf", "Whether the element is infinite.", "x")
-isfinite = _plain("isfinite", "Whether the element is neither NaN nor infinite.", "x")
-signbit = _plain("signbit", "Whether the sign is negative, also of -0.0.", "x")
-
-
-@op
-def to_gpu(k: Any, x: Any) -> One:
-    """A copy on the GPU."""
-    return k.to_gpu(x), ()
-
-
-@to_gpu.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (k.to_cpu(g),)
-
-
-@op
-def to_cpu(k: Any, x: Any) -> One:
-    """A copy on the CPU."""
-    return k.to_cpu(x), ()
-
-
-@to_cpu.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (k.to_gpu(g),)
+eq = _plain("eq", "x", "y")
+ne = _plain("ne", "x", "y")
+lt = _plain("lt", "x", "y")
+le = _plain("le", "x", "y")
+gt = _plain("gt", "x", "y")
+ge = _plain("ge", "x", "y")
+logical_and = _plain("logical_and", "x", "y")
+logical_or = _plain("logical_or", "x", "y")
+logical_xor = _plain("logical_xor", "x", "y")
+logical_not = _plain("logical_not", "x")
+bitwise_not = _plain("bitwise_not", "x")
+bitwise_and = _plain("bitwise_and", "x", "y")
+bitwise_or = _plain("bitwise_or", "x", "y")
+bitwise_xor = _plain("bitwise_xor", "x", "y")
+bitwise_left_shift = _plain("bitwise_left_shift", "x", "y")
+bitwise_right_shift = _plain("bitwise_right_shift", "x", "y")
+floor_divide = _plain("floor_divide", "x", "y")
+isnan = _plain("isnan", "x")
+isinf = _plain("isinf", "x")
+isfinite = _plain("isfinite", "x")
+signbit = _plain("signbit", "x")

@@ -50,7 +50,17 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def scatter_add(k: Any, x: Any, dim: int, index: Any, src: Any) -> One:
-    """A copy of ``x`` with ``src`` added at ``index`` along ``dim``."""
+    """A copy of ``x`` with ``src`` added at ``index`` along ``dim``.
+
+    ``out[index[i][j]][j] += src[i][j]`` for ``dim=0``; what meets at one place adds up. Shapes: ``index`` of
+    integers with as many axes as ``x``, nowhere larger than ``src``. Errors: IndexError for an index out of
+    range, ShapeError for shapes that do not fit, TypeError for dtypes of ``x`` and ``src`` that differ.
+
+    Example:
+        >>> votes = lt.tensor([0, 2, 2, 2])
+        >>> lt.scatter_add(lt.zeros(3), 0, votes, lt.tensor([1.0, 1.0, 1.0, 0.5]))
+        tensor([1.0000, 0.0000, 2.5000])
+    """
     return k.scatter_add(x, dim, index, src), (dim, index, k.meta(src))
 
 
@@ -67,7 +77,17 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def index_select(k: Any, x: Any, dim: int, index: Any) -> One:
-    """Whole slices of an axis, in the order of ``index``."""
+    """Whole slices of an axis, in the order of ``index``.
+
+    Shapes: ``index`` of integers with one axis. Errors: IndexError for an index or axis out of range,
+    ShapeError for an index of several axes.
+
+    Example:
+        >>> x = lt.tensor([[1, 2, 3], [4, 5, 6]])
+        >>> lt.index_select(x, 1, lt.tensor([2, 0, 0]))
+        tensor([[3, 1, 1],
+                [6, 4, 4]])
+    """
     return k.index_select(x, dim, index), (k.meta(x), dim, index)
 
 

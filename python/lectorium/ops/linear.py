@@ -13,7 +13,17 @@ from .unary import computed_relu, relu
 
 @op
 def matmul(k: Any, x: Any, y: Any) -> One:
-    """The product of vectors, matrices or batches of matrices (broadcast)."""
+    """The product of vectors, matrices or batches of matrices (broadcast).
+
+    Shapes: ``[..., n, k]`` and ``[..., k, m]`` give ``[..., n, m]``; a vector counts as a row on the left and
+    as a column on the right. Errors: ShapeError for shapes that do not fit.
+
+    Example:
+        >>> a = lt.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> lt.matmul(a, lt.tensor([1.0, 10.0])), lt.matmul(a, a)
+        (tensor([21., 43.]), tensor([[ 7., 10.],
+                [15., 22.]]))
+    """
     return k.matmul(x, y), (x if _wants(y) else None, y if _wants(x) else None, k.meta(x), k.meta(y))
 
 

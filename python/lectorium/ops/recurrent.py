@@ -11,6 +11,8 @@ from ..autograd.composite import composite_gradients
 from ..autograd.tape import op
 from .cells import STEPS, split
 
+HALF = (_core.float16, _core.bfloat16)
+
 
 def sequence(
     kind: str,
@@ -28,14 +30,42 @@ def sequence(
     """
     # PyTorch takes an empty batch, and so does the composite; no steps at all are the kernel's to refuse.
     full = x.numel() > 0 or (batch_sizes is None and x.shape[0] == 0)
-    fits = full and x.is_cpu and x.dtype in (_core.float32, _core.float64)
+    fits = full and x.is_cpu
     # A recorder sees the small operations.
     if fits and not _core.recording():
+        if x.dtype in HALF:
+            return _in_float32(kind, x, state, weights, batch_sizes, reverse)
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
             return (y, *final)
         return _fused(kind, len(state))((len(state), batch_sizes, reverse), x, *state, *weights)
     return composite(_ops(), kind, x, state, weights, batch_sizes, reverse)
+
+
+def _in_float32(
+    kind: str,
+    x: Any,
+    state: tuple[Any, ...],
+    weights: tuple[Any, ...],
+    batch_sizes: Sequence[int] | None,
+    reverse: bool,
+) -> tuple[Any, ...]:
+    """``sequence`` of half precision: all steps in float32, the results rounded once."""
+    k, dtype = _ops() if _core.is_grad_enabled() else _core, x.dtype
+
+    def wide(t: Any) -> Any:
+        if t is None:
+            return None
+        if t.dtype is not dtype:
+            raise TypeError(
+                f"{kind}: a state or a weight is {t.dtype.name}, expected {dtype.name} as the input; "
+                "convert one with .to()"
+            )
+        return k.cast(t, _core.float32)
+
+    wide_state, wide_weights = tuple(map(wide, state)), tuple(map(wide, weights))
+    results = sequence(kind, wide(x), wide_state, wide_weights, batch_sizes, reverse)
+    return tuple([k.cast(t, dtype) for t in results])
 
 
 def _ops() -> Any:

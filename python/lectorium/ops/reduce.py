@@ -1,4 +1,4 @@
-"""Reductions and scans and their gradients."""
+"""Reductions and their gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _core
 from ..autograd.tape import One, Two, op, plain
+from ._docs import DOCS
 
 _ALL: tuple[int, ...] = ()
 
@@ -38,7 +39,15 @@ def _count(meta: Any, dim: Any) -> int:
 
 @op
 def sum(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> One:
-    """The sum over the axes ``dim`` (all by default); integers sum as int64."""
+    """The sum over the axes ``dim`` (all by default); integers sum as int64.
+
+    ``dtype`` casts before adding. Errors: IndexError for an axis that does not exist.
+
+    Example:
+        >>> x = lt.tensor([[1, 2], [3, 4]])
+        >>> lt.sum(x), lt.sum(x, 0), lt.sum(x, dim=1, keepdim=True).shape
+        (tensor(10), tensor([4, 6]), (2, 1))
+    """
     return k.sum(x, dim, keepdim, dtype), (k.meta(x), dim)
 
 
@@ -50,7 +59,16 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def mean(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> One:
-    """The mean over the axes ``dim`` (all by default) of floats."""
+    """The mean over the axes ``dim`` (all by default) of floats.
+
+    NaN of nothing. Errors: TypeError for integers without a ``dtype`` of floats, IndexError for an axis that
+    does not exist.
+
+    Example:
+        >>> x = lt.tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> lt.mean(x), lt.mean(x, 0), lt.mean(lt.tensor([1, 2]), dtype=lt.float32)
+        (tensor(2.7500), tensor([2.0000, 3.5000]), tensor(1.5000))
+    """
     return k.mean(x, dim, keepdim, dtype), (k.meta(x), dim)
 
 
@@ -76,7 +94,15 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def prod(k: Any, x: Any, dim: Any = _ALL, keepdim: bool = False, dtype: Any = None) -> One:
-    """The product over the axes ``dim`` (all by default)."""
+    """The product over the axes ``dim`` (all by default).
+
+    1 of nothing; integers multiply as int64.
+
+    Example:
+        >>> x = lt.tensor([[1, 2], [3, 4]])
+        >>> lt.prod(x), lt.prod(x, 1)
+        (tensor(24), tensor([ 2, 12]))
+    """
     return k.prod(x, dim, keepdim, dtype), (x, dim)
 
 
@@ -111,8 +137,8 @@ def _extreme(name: str):
         out = getattr(k, name)(x, dim, keepdim)
         return out, (x, out, dim)
 
-    forward.__name__ = name
-    forward.__doc__ = f"The {name[1:]}imum over the axes ``dim``; ties share the gradient."
+    forward.__name__ = forward.__qualname__ = name
+    forward.__doc__ = DOCS[name]
     made = op(forward)
 
     @made.vjp
@@ -135,7 +161,7 @@ def _with_indices(name: str):
         values, indices = getattr(k, name)(x, dim, keepdim)
         return (values, indices), (indices, k.meta(x), dim, keepdim)
 
-    forward.__name__ = name
+    forward.__name__ = forward.__qualname__ = name
     forward.__doc__ = f"The {name[:3]}imum along ``dim`` and where it is."
     made = op(forward)
 
@@ -193,7 +219,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def logsumexp(k: Any, x: Any, dim: Any, keepdim: bool = False) -> One:
-    """``log(sum(exp(x)))`` over the axes ``dim`` without overflow."""
+    """``log(sum(exp(x)))`` over the axes ``dim`` without overflow.
+
+    Errors: IndexError for an axis that does not exist.
+
+    Example:
+        >>> lt.logsumexp(lt.tensor([[1000.0, 1000.0], [0.0, -lt.inf]]), 1)
+        tensor([1000.6932,    0.0000])
+    """
     out = k.logsumexp(x, dim, keepdim)
     return out, (x, out, dim)
 
@@ -231,93 +264,6 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.mul(g, k.where(zero, 0.0, slope)),)
 
 
-@op
-def cumsum(k: Any, x: Any, dim: int, dtype: Any = None) -> One:
-    """Running sums along ``dim``."""
-    return k.cumsum(x, dim, dtype), (k.meta(x), dim)
-
-
-@cumsum.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    meta, dim = saved
-    return (k.cast(k.cumsum_reverse(g, dim), meta.dtype),)
-
-
-@op
-def cumsum_reverse(k: Any, x: Any, dim: int) -> One:
-    """Running sums along ``dim`` from its end."""
-    return k.cumsum_reverse(x, dim), (dim,)
-
-
-@cumsum_reverse.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    return (k.cumsum(g, saved[0]),)
-
-
-@op
-def cumprod(k: Any, x: Any, dim: int, dtype: Any = None) -> One:
-    """Running products along ``dim``."""
-    return k.cumprod(x, dim, dtype), (x, dim)
-
-
-@cumprod.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    # dL/dx_i = sum over j >= i of g_j * prod of x up to j without i: an O(n²) table, right with zeros.
-    x, dim = saved
-    meta = k.meta(x)
-    if not meta.shape:
-        return (g,)
-    axis = dim % len(meta.shape)
-    n = meta.shape[axis]
-    rows: list[Any] = []
-    for i in range(n):
-        ones = _core.full([1 if a == axis else d for a, d in enumerate(meta.shape)], 1.0, meta.dtype)
-        head = k.narrow(x, axis, 0, i)
-        tail = k.narrow(x, axis, i + 1, n - i - 1)
-        products = k.cumprod(k.cat([head, ones, tail], axis), axis)
-        part = k.mul(k.narrow(products, axis, i, n - i), k.narrow(g, axis, i, n - i))
-        rows.append(k.sum(part, (axis,), True))
-    return (k.cat(rows, axis) if rows else k.zeros_of(meta),)
-
-
-@op
-def logcumsumexp(k: Any, x: Any, dim: int) -> One:
-    """``log(cumsum(exp(x)))`` without overflow."""
-    out = k.logcumsumexp(x, dim)
-    return out, (x, out, dim)
-
-
-@logcumsumexp.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    x, out, dim = saved
-    if 0 in k.meta(x).shape:
-        return (g,)
-    # Shifted by the largest value of x, so that neither factor overflows.
-    shift = _core.amax(x.detach(), (dim,), True)
-    weighted = k.cumsum_reverse(k.mul(g, k.exp(k.sub(shift, out))), dim)
-    return (k.mul(k.exp(k.sub(x, shift)), weighted),)
-
-
-def _running_extreme(name: str):
-    def forward(k: Any, x: Any, dim: int) -> Two:
-        values, indices = getattr(k, name)(x, dim)
-        return (values, indices), (indices, k.meta(x), dim)
-
-    forward.__name__ = name
-    forward.__doc__ = f"The running {name[3:]}imum along ``dim`` and where it is."
-    made = op(forward)
-
-    @made.vjp
-    def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-        indices, meta, dim = saved
-        return (k.scatter_add(k.zeros_of(meta), dim, indices, g),)
-
-    return made
-
-
-cummax = _running_extreme("cummax")
-cummin = _running_extreme("cummin")
-
 any, all = _core.any, _core.all
 
 
@@ -329,17 +275,40 @@ any_of, all_of = plain("any"), plain("all")
 
 
 def count_nonzero(input: Any, dim: Any = None) -> Any:
-    """How many elements are not zero, over the axes ``dim`` (all by default)."""
+    """How many elements are not zero, over the axes ``dim`` (all by default).
+
+    int64; NaN is not zero.
+
+    Example:
+        >>> x = lt.tensor([[0, 3], [0, 0], [1, 2]])
+        >>> lt.count_nonzero(x), lt.count_nonzero(x, 1)
+        (tensor(3), tensor([1, 0, 2]))
+    """
     return _count_nonzero(input, dim)
 
 
 def argmax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """Where the largest element is: in the flat tensor, or along ``dim``; the first of equals."""
+    """Where the largest element is: in the flat tensor, or along ``dim``; the first of equals.
+
+    int64; NaN counts as the largest. Errors: IndexError for an empty tensor or axis.
+
+    Example:
+        >>> x = lt.tensor([[1, 9], [7, 7]])
+        >>> lt.argmax(x), lt.argmax(x, 1)
+        (tensor(1), tensor([1, 0]))
+    """
     return _argmax(input, dim, keepdim)
 
 
 def argmin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """Where the smallest element is: in the flat tensor, or along ``dim``; the first of equals."""
+    """Where the smallest element is: in the flat tensor, or along ``dim``; the first of equals.
+
+    int64; NaN counts as the smallest. Errors: IndexError for an empty tensor or axis.
+
+    Example:
+        >>> lt.argmin(lt.tensor([[4.0, 9.0], [3.0, 2.0]]), dim=0, keepdim=True)
+        tensor([[1, 1]])
+    """
     return _argmin(input, dim, keepdim)
 
 

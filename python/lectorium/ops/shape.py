@@ -1,15 +1,13 @@
-"""Views, joins and moves of whole tensors, and their gradients."""
+"""Views and moves of whole tensors, and their gradients."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
-from .._core import Op, Tensor, note
 from ..autograd.tape import One, op
+from ._docs import DOCS
 
 
 @op
@@ -48,7 +46,16 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def transpose(k: Any, x: Any, dim0: int, dim1: int) -> One:
-    """Two axes swapped."""
+    """Two axes swapped.
+
+    A view. Errors: IndexError for an axis that does not exist.
+
+    Example:
+        >>> lt.transpose(lt.tensor([[1, 2, 3], [4, 5, 6]]), 0, 1)
+        tensor([[1, 4],
+                [2, 5],
+                [3, 6]])
+    """
     return k.transpose(x, dim0, dim1), (dim0, dim1)
 
 
@@ -81,7 +88,15 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def unsqueeze(k: Any, x: Any, dim: int) -> One:
-    """With a new axis of size 1 at ``dim``."""
+    """With a new axis of size 1 at ``dim``.
+
+    A view. Errors: IndexError for an axis out of range; -1 is the last.
+
+    Example:
+        >>> x = lt.tensor([1, 2])
+        >>> lt.unsqueeze(x, 0), lt.unsqueeze(x, -1).shape
+        (tensor([[1, 2]]), (2, 1))
+    """
     return k.unsqueeze(x, dim), (k.meta(x),)
 
 
@@ -92,7 +107,14 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def narrow(k: Any, x: Any, dim: int, start: int, length: int) -> One:
-    """``length`` indices of an axis from ``start``, as a view."""
+    """``length`` indices of an axis from ``start``, as a view.
+
+    Errors: IndexError where it reaches beyond the axis.
+
+    Example:
+        >>> lt.narrow(lt.tensor([[1, 2, 3, 4]]), 1, 1, 2)
+        tensor([[2, 3]])
+    """
     return k.narrow(x, dim, start, length), (k.meta(x), dim, start, length)
 
 
@@ -106,49 +128,19 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.pad_constant(g, pads, 0),)
 
 
-@functools.cache
-def _split_in(n: int) -> Op:
-    """The operation that gives ``n`` results: its node has a place for the gradient of each."""
-    made = Op("split", n)
-
-    def forward(k: Any, x: Any, sizes: Sequence[int], dim: int) -> Any:
-        starts = [sum(sizes[:i]) for i in range(n)]
-        out = [k.narrow(x, dim, start, size) for start, size in zip(starts, sizes, strict=True)]
-        return (out[0] if n == 1 else tuple(out)), (tuple([k.meta(t) for t in out]), dim)
-
-    made.forward = forward
-
-    def vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
-        metas, dim = saved
-        flows = (g,) if n == 1 else g
-        return (k.cat([k.zeros_of(m) if f is None else f for f, m in zip(flows, metas, strict=True)], dim),)
-
-    made.vjp = vjp
-    return made
-
-
-def views(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
-    """An axis in parts of the given sizes."""
-    out: list[Tensor] = []
-    start = 0
-    for size in sizes:
-        out.append(_core.narrow(x, dim, start, size))
-        start += size
-    return tuple(out)
-
-
-def split(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
-    """An axis in parts of the given sizes, as views whose gradients are joined at once."""
-    out = views(x, sizes, dim)
-    if out:
-        metas = tuple([_core.meta(t) for t in out])
-        note(_split_in(len(out)), (x, sizes, dim), out[0] if len(out) == 1 else out, (metas, dim))
-    return out
-
-
 @op
 def as_strided(k: Any, x: Any, size: Any, stride: Any, storage_offset: Any = None) -> One:
-    """A view of the storage with any strides."""
+    """A view of the storage with any strides.
+
+    Elements may be shared. Errors: ShapeError where it reaches beyond the storage, ValueError for negative
+    strides.
+
+    Example:
+        >>> lt.as_strided(lt.arange(5), (3, 3), (1, 1))
+        tensor([[0, 1, 2],
+                [1, 2, 3],
+                [2, 3, 4]])
+    """
     out = k.as_strided(x, size, stride, storage_offset)
     base = (x.shape, x.stride(), x.storage_offset())
     return out, ((out.shape, out.stride(), out.storage_offset()), base)
@@ -177,7 +169,15 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def diagonal(k: Any, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> One:
-    """The diagonal of two axes, as a view with the diagonal last."""
+    """The diagonal of two axes, as a view with the diagonal last.
+
+    Errors: IndexError for an axis that does not exist, ValueError for the same axis twice.
+
+    Example:
+        >>> x = lt.arange(9).reshape(3, 3)
+        >>> lt.diagonal(x), lt.diagonal(x, 1), lt.diagonal(x, -2)
+        (tensor([0, 4, 8]), tensor([1, 5]), tensor([6]))
+    """
     return k.diagonal(x, offset, dim1, dim2), (k.meta(x), offset, dim1, dim2)
 
 
@@ -199,7 +199,17 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 
 @op
 def unfold(k: Any, x: Any, dimension: int, size: int, step: int) -> One:
-    """Windows of ``size`` along an axis, ``step`` apart, as a view with the window last."""
+    """Windows of ``size`` along an axis, ``step`` apart, as a view with the window last.
+
+    Errors: ShapeError for a window that does not fit, ValueError for a step below 1.
+
+    Example:
+        >>> lt.arange(6).unfold(0, 3, 1)
+        tensor([[0, 1, 2],
+                [1, 2, 3],
+                [2, 3, 4],
+                [3, 4, 5]])
+    """
     return k.unfold(x, dimension, size, step), (k.meta(x), dimension, step)
 
 
@@ -236,48 +246,6 @@ def basic_index_grad(k: Any, g: Any, meta: Any, index: Any) -> One:
 @basic_index_grad.vjp
 def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.basic_index(g, saved[0]),)
-
-
-@op
-def _cat(k: Any, *args: Any) -> One:
-    *tensors, dim = args
-    return k.cat(tensors, dim), (tuple(k.meta(t) for t in tensors), dim)
-
-
-@_cat.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    metas, dim = saved
-    axis = dim % max(len(k.meta(g).shape), 1)
-    flows: list[Any] = []
-    start = 0
-    for meta, wanted in zip(metas, need, strict=False):
-        legacy = len(meta.shape) == 1 and meta.shape[0] == 0
-        n = 0 if legacy else meta.shape[axis]
-        flow = None
-        if wanted:
-            flow = k.zeros_of(meta) if legacy else k.cast(k.cat_part(g, axis, start, n), meta.dtype)
-        flows.append(flow)
-        start += n
-    return tuple(flows)
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors joined along an axis that exists."""
-    return _cat(*tensors, dim)
-
-
-@op
-def cat_part(k: Any, g: Any, dim: int, start: int, length: int) -> One:
-    """What flows back to one part of ``cat``: some indices of an axis, as a view or a copy."""
-    return k.cat_part(g, dim, start, length), (k.meta(g), dim, start, length)
-
-
-@cat_part.vjp
-def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    meta, dim, start, length = saved
-    pads = [(0, 0)] * len(meta.shape)
-    pads[dim] = (start, meta.shape[dim] - start - length)
-    return (k.pad_constant(g, pads, 0),)
 
 
 @op
@@ -335,11 +303,11 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
     return (k.roll(g, [-s for s in saved[0]], saved[1]),)
 
 
-def _triangle(name: str, doc: str):
+def _triangle(name: str):
     def forward(k: Any, x: Any, diagonal: int = 0) -> One:
         return getattr(k, name)(x, diagonal), (diagonal,)
 
-    forward.__name__, forward.__doc__ = name, doc
+    forward.__name__, forward.__doc__ = name, DOCS[name]
     made = op(forward)
 
     @made.vjp
@@ -349,8 +317,8 @@ def _triangle(name: str, doc: str):
     return made
 
 
-tril = _triangle("tril", "The lower triangle of the last two axes; zero above.")
-triu = _triangle("triu", "The upper triangle of the last two axes; zero below.")
+tril = _triangle("tril")
+triu = _triangle("triu")
 
 
 @op

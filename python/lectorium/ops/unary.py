@@ -9,6 +9,7 @@ from typing import Any
 from .. import _core
 from .._core import Tensor, note
 from ..autograd.tape import One, op
+from ._docs import DOCS
 
 _2_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
@@ -16,15 +17,15 @@ _2_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 Gradient = Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any]
 
 
-def _unary(name: str, doc: str, gradient: Gradient, keep: str = "x"):
+def _unary(name: str, gradient: Gradient, keep: str = "x"):
     """A function of one tensor. ``keep``: what its gradient is computed from, ``x``, ``y`` or nothing."""
 
     def forward(k: Any, x: Any) -> One:
         out = getattr(k, name)(x)
         return out, (x,) if keep == "x" else (out,) if keep == "y" else ()
 
-    forward.__name__ = name
-    forward.__doc__ = doc
+    forward.__name__ = forward.__qualname__ = name
+    forward.__doc__ = DOCS[name]
     made = op(forward)
 
     @made.vjp
@@ -35,43 +36,38 @@ def _unary(name: str, doc: str, gradient: Gradient, keep: str = "x"):
     return made
 
 
-neg = _unary("neg", "``-x``.", lambda k, g: k.neg(g), "")
-abs = _unary("abs", "``|x|``; the gradient at 0 is 0.", lambda k, g, x: k.mul(g, k.sign(x)))
-sign = _unary("sign", "-1, 0 or 1.", lambda k, g: k.mul(g, 0.0), "")
-exp = _unary("exp", "``e ** x``.", lambda k, g, y: k.mul(g, y), "y")
-exp2 = _unary("exp2", "``2 ** x``.", lambda k, g, y: k.mul(g, k.mul(y, math.log(2.0))), "y")
-expm1 = _unary("expm1", "``e ** x - 1``, exact near 0.", lambda k, g, y: k.mul(g, k.add(y, 1.0)), "y")
-log = _unary("log", "The natural logarithm.", lambda k, g, x: k.div(g, x))
-log2 = _unary("log2", "The logarithm to base 2.", lambda k, g, x: k.div(g, k.mul(x, math.log(2.0))))
-log10 = _unary("log10", "The logarithm to base 10.", lambda k, g, x: k.div(g, k.mul(x, math.log(10.0))))
-log1p = _unary("log1p", "``log(1 + x)``, exact near 0.", lambda k, g, x: k.div(g, k.add(x, 1.0)))
-sqrt = _unary("sqrt", "The square root.", lambda k, g, y: k.div(g, k.mul(y, 2.0)), "y")
-rsqrt = _unary("rsqrt", "``1 / sqrt(x)``.", lambda k, g, y: k.mul(g, k.mul(k.mul(y, k.mul(y, y)), -0.5)), "y")
-reciprocal = _unary("reciprocal", "``1 / x``.", lambda k, g, y: k.neg(k.mul(g, k.mul(y, y))), "y")
-square = _unary("square", "``x * x``.", lambda k, g, x: k.mul(g, k.mul(x, 2)))
-sin = _unary("sin", "The sine of radians.", lambda k, g, x: k.mul(g, k.cos(x)))
-cos = _unary("cos", "The cosine of radians.", lambda k, g, x: k.neg(k.mul(g, k.sin(x))))
-tan = _unary("tan", "The tangent of radians.", lambda k, g, y: k.mul(g, k.add(k.mul(y, y), 1.0)), "y")
-asin = _unary("asin", "The arc sine.", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x)))))
-acos = _unary("acos", "The arc cosine.", lambda k, g, x: k.neg(k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x))))))
-atan = _unary("atan", "The arc tangent.", lambda k, g, x: k.div(g, k.add(k.mul(x, x), 1.0)))
-sinh = _unary("sinh", "The hyperbolic sine.", lambda k, g, x: k.mul(g, k.cosh(x)))
-cosh = _unary("cosh", "The hyperbolic cosine.", lambda k, g, x: k.mul(g, k.sinh(x)))
-tanh = _unary("tanh", "The hyperbolic tangent.", lambda k, g, y: k.tanh_grad(g, y), "y")
-asinh = _unary("asinh", "The inverse of sinh.", lambda k, g, x: k.mul(g, k.rsqrt(k.add(k.mul(x, x), 1.0))))
-acosh = _unary("acosh", "The inverse of cosh.", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(k.mul(x, x), 1.0))))
-atanh = _unary("atanh", "The inverse of tanh.", lambda k, g, x: k.div(g, k.sub(1.0, k.mul(x, x))))
-sigmoid = _unary("sigmoid", "``1 / (1 + exp(-x))``.", lambda k, g, y: k.sigmoid_grad(g, y), "y")
-relu = _unary("relu", "``max(x, 0)``; the gradient at 0 is 0.", lambda k, g, y: k.relu_grad(g, y), "y")
-erf = _unary(
-    "erf", "The error function.", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), _2_OVER_SQRT_PI))
-)
-erfc = _unary(
-    "erfc", "``1 - erf(x)``.", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), -_2_OVER_SQRT_PI))
-)
+neg = _unary("neg", lambda k, g: k.neg(g), "")
+abs = _unary("abs", lambda k, g, x: k.mul(g, k.sign(x)))
+sign = _unary("sign", lambda k, g: k.mul(g, 0.0), "")
+exp = _unary("exp", lambda k, g, y: k.mul(g, y), "y")
+exp2 = _unary("exp2", lambda k, g, y: k.mul(g, k.mul(y, math.log(2.0))), "y")
+expm1 = _unary("expm1", lambda k, g, y: k.mul(g, k.add(y, 1.0)), "y")
+log = _unary("log", lambda k, g, x: k.div(g, x))
+log2 = _unary("log2", lambda k, g, x: k.div(g, k.mul(x, math.log(2.0))))
+log10 = _unary("log10", lambda k, g, x: k.div(g, k.mul(x, math.log(10.0))))
+log1p = _unary("log1p", lambda k, g, x: k.div(g, k.add(x, 1.0)))
+sqrt = _unary("sqrt", lambda k, g, y: k.div(g, k.mul(y, 2.0)), "y")
+rsqrt = _unary("rsqrt", lambda k, g, y: k.mul(g, k.mul(k.mul(y, k.mul(y, y)), -0.5)), "y")
+reciprocal = _unary("reciprocal", lambda k, g, y: k.neg(k.mul(g, k.mul(y, y))), "y")
+square = _unary("square", lambda k, g, x: k.mul(g, k.mul(x, 2)))
+sin = _unary("sin", lambda k, g, x: k.mul(g, k.cos(x)))
+cos = _unary("cos", lambda k, g, x: k.neg(k.mul(g, k.sin(x))))
+tan = _unary("tan", lambda k, g, y: k.mul(g, k.add(k.mul(y, y), 1.0)), "y")
+asin = _unary("asin", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x)))))
+acos = _unary("acos", lambda k, g, x: k.neg(k.mul(g, k.rsqrt(k.sub(1.0, k.mul(x, x))))))
+atan = _unary("atan", lambda k, g, x: k.div(g, k.add(k.mul(x, x), 1.0)))
+sinh = _unary("sinh", lambda k, g, x: k.mul(g, k.cosh(x)))
+cosh = _unary("cosh", lambda k, g, x: k.mul(g, k.sinh(x)))
+tanh = _unary("tanh", lambda k, g, y: k.tanh_grad(g, y), "y")
+asinh = _unary("asinh", lambda k, g, x: k.mul(g, k.rsqrt(k.add(k.mul(x, x), 1.0))))
+acosh = _unary("acosh", lambda k, g, x: k.mul(g, k.rsqrt(k.sub(k.mul(x, x), 1.0))))
+atanh = _unary("atanh", lambda k, g, x: k.div(g, k.sub(1.0, k.mul(x, x))))
+sigmoid = _unary("sigmoid", lambda k, g, y: k.sigmoid_grad(g, y), "y")
+relu = _unary("relu", lambda k, g, y: k.relu_grad(g, y), "y")
+erf = _unary("erf", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), _2_OVER_SQRT_PI)))
+erfc = _unary("erfc", lambda k, g, x: k.mul(g, k.mul(k.exp(k.neg(k.mul(x, x))), -_2_OVER_SQRT_PI)))
 erfinv = _unary(
     "erfinv",
-    "The inverse of erf.",
     lambda k, g, y: k.mul(g, k.mul(k.exp(k.mul(y, y)), 1.0 / _2_OVER_SQRT_PI)),
     "y",
 )
@@ -99,14 +95,14 @@ def _trigamma(k: Any, x: Any) -> Any:
     return k.where(left, mirrored, right)
 
 
-digamma = _unary("digamma", "The derivative of ``lgamma``.", lambda k, g, x: k.mul(g, _trigamma(k, x)))
-lgamma = _unary("lgamma", "``log |gamma(x)|``.", lambda k, g, x: k.mul(g, k.digamma(x)))
-logit = _unary("logit", "``log(x / (1 - x))``.", lambda k, g, x: k.div(g, k.mul(x, k.sub(1.0, x))))
-floor = _unary("floor", "The largest integer not above x.", lambda k, g: k.mul(g, 0.0), "")
-ceil = _unary("ceil", "The smallest integer not below x.", lambda k, g: k.mul(g, 0.0), "")
-round = _unary("round", "The nearest integer, halves to even.", lambda k, g: k.mul(g, 0.0), "")
-trunc = _unary("trunc", "x without its fraction.", lambda k, g: k.mul(g, 0.0), "")
-frac = _unary("frac", "The fraction of x, with its sign.", lambda k, g: g, "")
+digamma = _unary("digamma", lambda k, g, x: k.mul(g, _trigamma(k, x)))
+lgamma = _unary("lgamma", lambda k, g, x: k.mul(g, k.digamma(x)))
+logit = _unary("logit", lambda k, g, x: k.div(g, k.mul(x, k.sub(1.0, x))))
+floor = _unary("floor", lambda k, g: k.mul(g, 0.0), "")
+ceil = _unary("ceil", lambda k, g: k.mul(g, 0.0), "")
+round = _unary("round", lambda k, g: k.mul(g, 0.0), "")
+trunc = _unary("trunc", lambda k, g: k.mul(g, 0.0), "")
+frac = _unary("frac", lambda k, g: g, "")
 
 
 @op

@@ -201,7 +201,16 @@ class Optimizer:
         self.param_groups.append(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of all parameters (or sets them to zeros)."""
+        """Forgets the gradients of all parameters (or sets them to zeros).
+
+        Example:
+            >>> w = lt.ones(1, requires_grad=True)
+            >>> sgd = lt.optim.SGD([w], lr=0.5)
+            >>> (w * 3).backward()
+            >>> sgd.zero_grad()
+            >>> w.grad is None
+            True
+        """
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -211,7 +220,16 @@ class Optimizer:
                     _core.fill_into(p.grad, 0)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates every parameter that has a gradient; ``closure`` computes the loss anew and is returned."""
+        """Updates every parameter that has a gradient; ``closure`` computes the loss anew and is returned.
+
+        Example:
+            >>> w = lt.ones(1, requires_grad=True)
+            >>> sgd = lt.optim.SGD([w], lr=0.5)
+            >>> (w * w).backward()
+            >>> sgd.step()
+            >>> w.item()
+            0.0
+        """
         loss = None
         if closure is not None:
             with enable_grad():
@@ -255,6 +273,14 @@ class Optimizer:
         """Goes on from what ``state_dict`` returned, here or in PyTorch; the tensors are copied.
 
         Errors: ValueError when groups, their sizes or shapes in the state differ; nothing is changed then.
+
+        Example:
+            >>> w = lt.ones(1, requires_grad=True)
+            >>> state = lt.optim.SGD([w], lr=0.5).state_dict()
+            >>> sgd = lt.optim.SGD([w], lr=0.1)
+            >>> sgd.load_state_dict(state)
+            >>> sgd.param_groups[0]["lr"]
+            0.5
         """
         loaded: LoadedState = read_state(type(self).__name__, state_dict, self.param_groups, self._shaped)
         groups: list[Group] = []
@@ -267,13 +293,32 @@ class Optimizer:
             self.state[p] = s
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Calls ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)``."""
+        """Calls ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)``.
+
+        Example:
+            >>> w = lt.ones(1, requires_grad=True)
+            >>> sgd = lt.optim.SGD([w], lr=0.5)
+            >>> handle = sgd.register_step_pre_hook(lambda optimizer, args, kwargs: print("before"))
+            >>> sgd.step()
+            before
+        """
         handle = RemovableHandle(self._hooks_before)
         self._hooks_before[handle.id] = hook
         return handle
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Calls ``hook(optimizer, args, kwargs)`` after each step."""
+        """Calls ``hook(optimizer, args, kwargs)`` after each step.
+
+        Example:
+            >>> w = lt.ones(1, requires_grad=True)
+            >>> sgd = lt.optim.SGD([w], lr=0.5)
+            >>> steps = []
+            >>> handle = sgd.register_step_post_hook(lambda optimizer, args, kwargs: steps.append(w.item()))
+            >>> (2 * w).backward()
+            >>> sgd.step()
+            >>> steps
+            [0.0]
+        """
         handle = RemovableHandle(self._hooks_after)
         self._hooks_after[handle.id] = hook
         return handle

@@ -10,6 +10,7 @@ from .. import nn
 from .._core import Tensor, dtype as DType, float32
 from ..autograd import no_grad
 from ..creation import zeros
+from ..nn._recurrent import RecurrentCell
 from ..nn._recurrent_layer import RecurrentLayer
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -18,12 +19,21 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, *_TRANSPOSED)
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One row: shapes are without the batch; a layer used twice has its parameters in its first row."""
+    """One row: shapes are without the batch.
+
+    A layer that is used again with the same output shape, as by a decoder in each step, is one row with
+    ``times``, whose multiply-adds are those of all. With another shape it is another row, without parameters.
+
+    Example:
+        >>> lt.recipes.layers.Layer("grucell", (128,), 197_376, 0, times=20).name
+        'grucell'
+    """
 
     name: str
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    times: int = 1
 
 
 def layers(model: nn.Module, input_shape: Sequence[int], dtype: DType = float32) -> list[Layer]:
@@ -45,6 +55,7 @@ def layers_of(model: nn.Module, *inputs: Tensor) -> list[Layer]:
     """
     rows = [Layer("input", tuple(inputs[0].shape[1:]), 0, 0)]
     counted: set[int] = set()
+    places: dict[tuple[int, tuple[int, ...]], int] = {}
 
     def note(module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
         # Recurrent layers return their final state too.
@@ -53,7 +64,14 @@ def layers_of(model: nn.Module, *inputs: Tensor) -> list[Layer]:
         counted.update(id(p) for p in fresh)
         shape = tuple(output.shape[1:])
         adds = _multiply_adds(module, inputs[0], output)
-        rows.append(Layer(_describe(module), shape, sum(p.numel() for p in fresh), adds))
+        at = places.setdefault((id(module), shape), len(rows))
+        if at == len(rows):
+            rows.append(Layer(_describe(module), shape, sum(p.numel() for p in fresh), adds))
+        else:
+            before = rows[at]
+            rows[at] = dataclasses.replace(
+                before, multiply_adds=before.multiply_adds + adds, times=before.times + 1
+            )
 
     # Leaves, and what has parameters of its own beside its parts'.
     noted = [m for m in model.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
@@ -110,7 +128,7 @@ def _multiply_adds(module: Any, input: Tensor, output: Tensor) -> int:
         return output.numel() * module.weight[0].numel()
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features
-    if isinstance(module, RecurrentLayer):
+    if isinstance(module, (RecurrentLayer, RecurrentCell)):
         # All its matrices once a step.
         return output.numel() // output.shape[-1] * sum(p.numel() for p in module.parameters() if p.ndim == 2)
     return 0

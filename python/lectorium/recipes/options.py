@@ -14,7 +14,7 @@ class Option:
     """What a recipe declares in `Recipe.options`: the value it has unless told otherwise, and what it may be.
 
     A text option has `choices`, and with `several` takes some of them, with commas between. A number is a
-    whole one of at least `least`, or, if the default is a float, finite and above 0.
+    whole one from `least` to `most`, or, if the default is a float, finite and above 0.
 
     Example:
         >>> option = lt.recipes.options.Option("lstm", "The recurrent cell.", choices=("lstm", "gru"))
@@ -27,6 +27,7 @@ class Option:
     choices: tuple[str, ...] = ()
     several: bool = False
     least: int = 1
+    most: int | None = None
 
     def check(self, name: str, value: Any) -> str | int | float:
         """`value`, or the text of one from the command line, as the setting. Errors: RecipeError."""
@@ -40,8 +41,10 @@ class Option:
         if isinstance(number, bool) or not isinstance(number, (int, type(self.default))):
             raise RecipeError(f"--{name} must be {kind}, got {number!r}")
         least = self.least if isinstance(self.default, int) else 0.0
-        if isinstance(self.default, int) and not least <= number < 1 << 63:
-            raise RecipeError(f"--{name} must be {least} or more, got {number}")
+        most = (1 << 63) - 1 if self.most is None else self.most
+        if isinstance(self.default, int) and not least <= number <= most:
+            wanted = f"{least} or more" if self.most is None else f"{least} to {most:,}"
+            raise RecipeError(f"--{name} must be {wanted}, got {number}")
         if isinstance(self.default, float) and not 0 < number < float("inf"):
             raise RecipeError(f"--{name} must be a finite number above 0, got {number}")
         return type(self.default)(number)

@@ -6,6 +6,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 /// The type of a tensor's elements: ``lectorium.float32``, ``lectorium.int64`` …
+///
+/// Example:
+///     >>> lt.dtype("float16") is lt.half
+///     True
 #[pyclass(frozen, eq, hash, name = "dtype", module = "lectorium")]
 #[derive(PartialEq, Eq, Hash)]
 pub struct PyDType(pub DType);
@@ -38,21 +42,40 @@ impl PyDType {
     fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, pyo3::types::PyType>, (&'static str,)) {
         (py.get_type::<PyDType>(), (self.0.name(),))
     }
+    /// Its name without the package.
+    ///
+    /// Example:
+    ///     >>> lt.float32.name
+    ///     'float32'
     #[getter]
     fn name(&self) -> &'static str {
         self.0.name()
     }
     /// Bytes an element takes.
+    ///
+    /// Example:
+    ///     >>> lt.float64.itemsize, lt.bfloat16.itemsize, lt.bool.itemsize
+    ///     (8, 2, 1)
     #[getter]
     fn itemsize(&self) -> usize {
         self.0.size()
     }
+    /// Whether it is a float; only floats carry gradients.
+    ///
+    /// Example:
+    ///     >>> lt.bfloat16.is_floating_point, lt.int64.is_floating_point
+    ///     (True, False)
     #[getter]
     fn is_floating_point(&self) -> bool {
         self.0.is_float()
     }
 }
 
+/// The dtype of the result of an operation on tensors of these two dtypes.
+///
+/// Example:
+///     >>> lt.promote_types(lt.int64, lt.float16), lt.promote_types(lt.uint8, lt.int8)
+///     (lectorium.float16, lectorium.int16)
 #[pyfunction]
 #[pyo3(name = "promote_types")]
 pub fn promote_types<'py>(

@@ -128,7 +128,13 @@ macro_rules! ternary {
     })*};
 }
 
-/// The dtype that a set of tensors and numbers computes in.
+/// The dtype that a set of tensors and numbers computes in: a number decides only between kinds.
+///
+/// Example:
+///     >>> lt.result_type(lt.ones(2, dtype=lt.float16), 3.5)
+///     lectorium.float16
+///     >>> lt.result_type(lt.ones(2, dtype=lt.int8), 3.5)
+///     lectorium.float32
 #[pyfunction]
 #[pyo3(signature = (*args))]
 fn result_type<'py>(py: Python<'py>, args: Vec<Arg>) -> PyResult<Bound<'py, PyDType>> {
@@ -267,6 +273,11 @@ fn from_numbers<'py>(py: Python<'py>, values: &Bound<'py, PyTuple>, size: Vec<i6
     })
 }
 
+/// The dtype of tensors made of Python floats, and of ``zeros``, ``rand`` and such: float32 at first.
+///
+/// Example:
+///     >>> lt.get_default_dtype()
+///     lectorium.float32
 #[pyfunction]
 fn get_default_dtype(py: Python<'_>) -> PyResult<Bound<'_, PyDType>> {
     dtype::object(py, elementwise::default_float())

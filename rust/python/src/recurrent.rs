@@ -4,7 +4,7 @@ use crate::args::{T, sizes};
 use crate::door::run;
 use crate::error::to_python;
 use crate::tensor::PyTensor;
-use lectorium::ops::recurrent::{Back, Kind, Sequence, sequence, sequence_grad};
+use lectorium::ops::recurrent::{Back, Kind, Layer, Sequence, layer, sequence, sequence_grad};
 use lectorium::{Error, Tensor};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -60,6 +60,32 @@ fn recurrent<'py>(
     tuple(py, [Some(out.y), out.saved].into_iter().chain(out.state.into_iter().map(Some)))
 }
 
+/// A layer over its input where no gradient is wanted, for kinds with one product of the input: the output
+/// and the final states.
+#[pyfunction]
+fn recurrent_layer<'py>(
+    py: Python<'py>,
+    kind: &str,
+    x: T,
+    state: Vec<T>,
+    weights: Vec<Option<T>>,
+    batch_sizes: Option<Vec<i64>>,
+    reverse: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let kind = kind_of(py, kind)?;
+    let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
+    let (state, weights) = (plain(state), optional(weights));
+    // Every row meets both weights.
+    let columns = x.0.shape().last().copied().unwrap_or(1).max(1);
+    let weight = weights.iter().take(2).flatten().map(Tensor::numel).sum::<usize>();
+    let work = (x.0.numel() / columns).saturating_mul(weight) / 16;
+    let (y, after) = run(py, work, || {
+        let (state, weights, batch_sizes) = (&state, &weights, batch_sizes.as_deref());
+        layer(&Layer { kind, x: &x.0, state, weights, batch_sizes, reverse })
+    })?;
+    tuple(py, [y].into_iter().chain(after).map(Some))
+}
+
 /// The gradients of the input, the states and the weights; None where nobody needs one.
 #[pyfunction]
 fn recurrent_grad<'py>(
@@ -98,5 +124,6 @@ fn work_of(x: &Tensor, state: &[Tensor]) -> usize {
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(pyo3::wrap_pyfunction!(recurrent, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(recurrent_layer, m)?)?;
     m.add_function(pyo3::wrap_pyfunction!(recurrent_grad, m)?)
 }

@@ -7,11 +7,29 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+/// How many threads the kernels use.
+///
+/// At first the cores this process may use, or `LECTORIUM_NUM_THREADS`.
+///
+/// Example:
+///     >>> before = lt.get_num_threads()
+///     >>> lt.set_num_threads(2)
+///     >>> lt.get_num_threads()
+///     2
+///     >>> lt.set_num_threads(before)
 #[pyfunction]
 fn get_num_threads() -> usize {
     lectorium::parallel::num_threads()
 }
 
+/// Sets how many threads the kernels use. Results do not depend on it.
+///
+/// Errors: ValueError below 1 or above the most threads there can be.
+///
+/// Example:
+///     >>> lt.set_num_threads(0)
+///     Traceback (most recent call last):
+///     ValueError: set_num_threads: expected 1 to 256, got 0
 #[pyfunction]
 fn set_num_threads(n: i64) -> PyResult<()> {
     if n < 1 || n > lectorium::parallel::MAX_THREADS as i64 {

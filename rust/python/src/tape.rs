@@ -70,10 +70,17 @@ impl Edge {
 }
 
 /// One recorded call. Parents are nodes, or leaf tensors, each with the number of its output.
+///
+/// Example:
+///     >>> y = (lt.ones(2, requires_grad=True) * 3).sum()
+///     >>> y.grad_fn, y.grad_fn.next_functions
+///     (<SumBackward>, ((<MulBackward>, 0),))
 #[pyclass(module = "lectorium.autograd", weakref)]
 pub struct Node {
+    /// Grows with every node: parents have smaller ids.
     #[pyo3(get)]
     pub id: u64,
+    /// The operation that was called.
     #[pyo3(get)]
     pub op: Py<Op>,
     pub parents: SmallVec<[Option<Edge>; 3]>,
@@ -95,6 +102,10 @@ pub struct Node {
 #[pymethods]
 impl Node {
     /// The name PyTorch would show: ``MulBackward``.
+    ///
+    /// Example:
+    ///     >>> lt.ones(2, requires_grad=True).exp().grad_fn.name()
+    ///     'ExpBackward'
     fn name(&self, py: Python<'_>) -> String {
         let op = self.op.borrow(py);
         let capital = |word: &str| {
@@ -107,6 +118,7 @@ impl Node {
     fn __repr__(&self, py: Python<'_>) -> String {
         format!("<{}>", self.name(py))
     }
+    /// What the arguments came from: nodes or leaf tensors, each with the number of its output.
     #[getter]
     fn parents<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.parents.iter().map(|p| p.as_ref().map(|e| (e.to.clone_ref(py), e.nr))))

@@ -16,11 +16,28 @@ thread_local! {
     static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
 }
 
+/// An array of numbers of one dtype, which remembers how it was computed where a gradient is wanted.
+///
+/// `lt.tensor`, `lt.zeros`, `lt.arange` and such make one. `Tensor(2, 3)` is an uninitialised one of that
+/// shape, `Tensor([...])` one of the default dtype.
+///
+/// Example:
+///     >>> x = lt.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+///     >>> (x * x).sum().backward()
+///     >>> x.grad
+///     tensor([[2., 4.],
+///             [6., 8.]])
 #[pyclass(subclass, weakref, dict, name = "Tensor", module = "lectorium")]
 pub struct PyTensor {
     pub inner: Tensor,
     requires_grad: bool,
-    /// Which of the node's outputs this is.
+    /// Which of its node's outputs the tensor is.
+    ///
+    /// Example:
+    ///     >>> x = lt.ones(3, requires_grad=True)
+    ///     >>> sums, last = lt.scan(lambda x, h: (x + h, x + h), x, lt.tensor(0.0))
+    ///     >>> sums.output_nr, last.output_nr
+    ///     (0, 1)
     #[pyo3(get)]
     pub output_nr: usize,
     /// What made it, where gradients flow back to; None for a leaf.
@@ -140,51 +157,122 @@ impl PyTensor {
         Ok(PyTensor::plain(made.inner.clone()))
     }
 
+    /// The size of each axis, as a tuple of ints.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(2, 3).shape
+    ///     (2, 3)
+    ///     >>> lt.tensor(5.0).shape
+    ///     ()
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.inner.shape())
     }
+    /// The number of axes.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(2, 3).ndim, lt.tensor(5.0).ndim
+    ///     (2, 0)
     #[getter]
     fn ndim(&self) -> usize {
         self.inner.ndim()
     }
+    /// The type of the elements.
+    ///
+    /// Example:
+    ///     >>> lt.tensor([1, 2]).dtype, lt.tensor([1.0]).dtype
+    ///     (lectorium.int64, lectorium.float32)
     #[getter]
     fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDType>> {
         dtype::object(py, self.inner.dtype())
     }
+    /// Where the elements are: `"cpu"` or `"gpu"`.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(1).device_type
+    ///     'cpu'
     #[getter]
     fn device_type(&self) -> &'static str {
         self.inner.device().name()
     }
+    /// Whether the elements are in the memory of the CPU.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(1).is_cpu
+    ///     True
     #[getter]
     fn is_cpu(&self) -> bool {
         self.inner.device() == lectorium::Device::Cpu
     }
+    /// The number of elements.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(2, 3).numel(), lt.zeros(0, 3).numel()
+    ///     (6, 0)
     fn numel(&self) -> usize {
         self.inner.numel()
     }
+    /// `numel` by its older name.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(4, 5).nelement()
+    ///     20
     fn nelement(&self) -> usize {
         self.inner.numel()
     }
+    /// The number of axes, as `ndim`.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(2, 3, 4).dim()
+    ///     3
     fn dim(&self) -> usize {
         self.inner.ndim()
     }
+    /// The bytes an element takes.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(2).element_size(), lt.zeros(2, dtype=lt.bfloat16).element_size()
+    ///     (4, 2)
     fn element_size(&self) -> usize {
         self.inner.dtype().size()
     }
+    /// How many elements of the storage come before the first one of this tensor.
+    ///
+    /// Example:
+    ///     >>> lt.arange(10)[3:].storage_offset()
+    ///     3
     fn storage_offset(&self) -> usize {
         self.inner.layout().offset()
     }
+    /// Whether the elements lie in memory in row-major order, without gaps.
+    ///
+    /// Example:
+    ///     >>> x = lt.zeros(2, 3)
+    ///     >>> x.is_contiguous(), x.T.is_contiguous(), x.T.contiguous().is_contiguous()
+    ///     (True, False, True)
     fn is_contiguous(&self) -> bool {
         self.inner.is_contiguous()
     }
     /// The address of the first element; whoever asks may write there.
+    ///
+    /// Example:
+    ///     >>> x = lt.arange(10)
+    ///     >>> x[3:].data_ptr() - x.data_ptr()
+    ///     24
     fn data_ptr(slf: &Bound<'_, Self>) -> PyResult<usize> {
         crate::tape::reads(slf, "data_ptr")?;
         let inner = &slf.borrow().inner;
         inner.storage().mark_exported();
         Ok(inner.storage().ptr() as usize + inner.layout().offset() * inner.dtype().size())
     }
+    /// How many elements apart neighbours along each axis lie in memory, or along axis `dim`.
+    ///
+    /// Errors: IndexError for an axis that does not exist.
+    ///
+    /// Example:
+    ///     >>> x = lt.zeros(2, 3)
+    ///     >>> x.stride(), x.T.stride(), x.expand(4, 2, 3).stride(0)
+    ///     ((3, 1), (1, 3), 0)
     #[pyo3(signature = (dim=None))]
     fn stride<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
         let strides = self.inner.strides();
@@ -197,6 +285,13 @@ impl PyTensor {
             }
         }
     }
+    /// The size of each axis as a tuple, or of axis `dim` as an int.
+    ///
+    /// Errors: IndexError for an axis that does not exist.
+    ///
+    /// Example:
+    ///     >>> lt.zeros(2, 3).size(), lt.zeros(2, 3).size(-1)
+    ///     ((2, 3), 3)
     #[pyo3(signature = (dim=None))]
     fn size<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
         let shape = self.inner.shape();
@@ -215,6 +310,15 @@ impl PyTensor {
         }
     }
 
+    /// Whether `backward` brings gradients here. Only floats may be told to.
+    ///
+    /// Errors: RuntimeError when set on integers, or set to False on a tensor that was computed (use
+    /// `detach`).
+    ///
+    /// Example:
+    ///     >>> w = lt.ones(2, requires_grad=True)
+    ///     >>> (w * 3).requires_grad, lt.ones(2).requires_grad
+    ///     (True, False)
     #[getter]
     fn requires_grad(&self, py: Python<'_>) -> bool {
         self.wants_grad(py)
@@ -235,10 +339,27 @@ impl PyTensor {
         self.requires_grad = value;
         Ok(())
     }
+    /// Whether the tensor was made by the user rather than computed with a gradient.
+    ///
+    /// Gradients accumulate in `grad` of leaves.
+    ///
+    /// Example:
+    ///     >>> w = lt.ones(2, requires_grad=True)
+    ///     >>> w.is_leaf, (w * 3).is_leaf, lt.ones(2).is_leaf
+    ///     (True, False, True)
     #[getter]
     fn is_leaf(&self, py: Python<'_>) -> bool {
         self.node.is_none() && (self.requires_grad || !self.wants_grad(py))
     }
+    /// The gradient that `backward` has added up here, in the shape and dtype of the tensor; None before.
+    ///
+    /// Errors: ShapeError or TypeError when set to a tensor of another shape or dtype.
+    ///
+    /// Example:
+    ///     >>> w = lt.tensor([1.0, 2.0], requires_grad=True)
+    ///     >>> (w * w).sum().backward()
+    ///     >>> w.grad
+    ///     tensor([2., 4.])
     #[getter]
     fn get_grad(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.grad.as_ref().map(|g| g.clone_ref(py))
@@ -325,7 +446,13 @@ impl PyTensor {
         drop(old);
         Ok(())
     }
-    /// The same memory outside the graph.
+    /// The same memory outside the graph: no gradient flows through the result.
+    ///
+    /// Example:
+    ///     >>> w = lt.tensor([2.0], requires_grad=True)
+    ///     >>> (w * w.detach()).backward()
+    ///     >>> w.grad
+    ///     tensor([2.])
     fn detach<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTensor>> {
         PyTensor::wrap(py, self.inner.clone())
     }
@@ -356,10 +483,22 @@ impl PyTensor {
         Ok((place.into_pyobject(py)?, fresh))
     }
 
+    /// The one element as a Python number.
+    ///
+    /// Errors: ValueError if there is not exactly one.
+    ///
+    /// Example:
+    ///     >>> lt.tensor([1.0, 2.5]).sum().item()
+    ///     3.5
     fn item<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         crate::tape::reads(slf, "item")?;
         slf.borrow().item_of(slf.py())
     }
+    /// The elements as nested lists of Python numbers; a number for a tensor without axes.
+    ///
+    /// Example:
+    ///     >>> lt.arange(4).reshape(2, 2).tolist()
+    ///     [[0, 1], [2, 3]]
     fn tolist<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         crate::tape::reads(slf, "tolist")?;
         slf.borrow().list_of(slf.py())
@@ -452,6 +591,12 @@ fn nested<'py>(py: Python<'py>, t: &Tensor, axis: usize, offset: isize) -> PyRes
     Ok(PyList::new(py, items)?.into_any())
 }
 
+/// Whether operations of this thread are recorded for `backward`.
+///
+/// Example:
+///     >>> with lt.no_grad():
+///     ...     print(lt.is_grad_enabled())
+///     False
 #[pyfunction]
 pub fn is_grad_enabled() -> bool {
     GRAD_ENABLED.with(Cell::get)

@@ -9,36 +9,16 @@ from .activation import (
     elu_,
     gelu,
     glu,
-    gumbel_softmax,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    hardtanh_,
-    leaky_relu,
-    leaky_relu_,
-    log_softmax,
     logsigmoid,
     mish,
-    prelu,
-    relu,
-    relu6,
-    relu_,
-    rrelu,
-    rrelu_,
     selu,
     selu_,
     sigmoid,
     silu,
-    softmax,
-    softmin,
     softplus,
-    softshrink,
     softsign,
     tanh,
     tanhshrink,
-    threshold,
-    threshold_,
 )
 from .attention import scaled_dot_product_attention
 from .conv import conv1d, conv2d, conv2d_relu, conv_transpose1d, conv_transpose2d
@@ -95,6 +75,25 @@ from .pooling import (
     max_unpool1d,
     max_unpool2d,
 )
+from .rectifier import (
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    hardtanh_,
+    leaky_relu,
+    leaky_relu_,
+    prelu,
+    relu,
+    relu6,
+    relu_,
+    rrelu,
+    rrelu_,
+    softshrink,
+    threshold,
+    threshold_,
+)
+from .softmax import gumbel_softmax, log_softmax, softmax, softmin
 from .sparse import embedding, one_hot
 from .vision import channel_shuffle, fold, interpolate, pixel_shuffle, pixel_unshuffle, unfold, upsample
 

@@ -67,6 +67,11 @@ def in_place(function: Callable[..., Any], x: Tensor, *args: Any) -> Tensor:
     return apply_inplace(on_copy, x, args, {})
 
 
+def applied(function: Any, input: Tensor, inplace: bool, *parameters: float) -> Tensor:
+    """``function(input, *parameters)``, in place or not."""
+    return in_place(function, input, *parameters) if inplace else function(input, *parameters)
+
+
 def axis_of(op: str, dim: int, ndim: int) -> int:
     """The axis counted from the front."""
     if not -max(ndim, 1) <= dim < max(ndim, 1):

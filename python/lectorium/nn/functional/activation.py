@@ -1,91 +1,99 @@
-"""Activation functions."""
+"""Smooth activation functions; rectifiers and softmax are in files of their own."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
-from ... import _core, ops
-from ..._core import Tensor, dtype as DType
-from ...autograd.inplace import apply_inplace
-from ...random import default_generator
-from ._shared import ShapeError, axis_of, in_place
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``max(x, 0)``.
-
-    Example:
-        >>> lt.nn.functional.relu(lt.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-    """
-    return apply_inplace(ops.relu, input, (), {}) if inplace else ops.relu(input)
-
-
-def relu_(input: Tensor) -> Tensor:
-    """``relu`` in place."""
-    return apply_inplace(ops.relu, input, (), {})
+from ... import ops
+from ..._core import Tensor
+from ._shared import ShapeError, applied, axis_of
 
 
 def sigmoid(input: Tensor) -> Tensor:
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``, from 0 to 1; integers give the default float dtype.
+
+    Example:
+        >>> lt.nn.functional.sigmoid(lt.tensor([-100.0, 0.0, 2.0]))
+        tensor([0.0000, 0.5000, 0.8808])
+    """
     return ops.sigmoid(input)
 
 
 def tanh(input: Tensor) -> Tensor:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, from -1 to 1; integers give the default float dtype.
+
+    Example:
+        >>> lt.nn.functional.tanh(lt.tensor([-1.0, 0.0, 20.0]))
+        tensor([-0.7616,  0.0000,  1.0000])
+    """
     return ops.tanh(input)
 
 
-def _apply(function: Any, input: Tensor, inplace: bool, *parameters: float) -> Tensor:
-    if inplace:
-        return in_place(function, input, *parameters)
-    return function(input, *parameters)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``x`` above 0, ``negative_slope * x`` below (Maas et al. 2013).
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """``x`` above 0, ``alpha (exp(x) - 1)`` below (Clevert et al. 2015).
 
     Example:
-        >>> lt.nn.functional.leaky_relu(lt.tensor([-10.0, 2.0]), 0.1)
-        tensor([-1.,  2.])
+        >>> lt.nn.functional.elu(lt.tensor([-10.0, -1.0, 2.0]), alpha=2.0)
+        tensor([-1.9999, -1.2642,  2.0000])
     """
-    return _apply(ops.leaky_relu, input, inplace, float(negative_slope))
-
-
-def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """``leaky_relu`` in place."""
-    return leaky_relu(input, negative_slope, True)
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """``x`` above 0, ``alpha (exp(x) - 1)`` below (Clevert et al. 2015)."""
-    return _apply(ops.elu, input, inplace, float(alpha))
+    return applied(ops.elu, input, inplace, float(alpha))
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """``elu`` in place."""
+    """``elu`` in place.
+
+    Example:
+        >>> x = lt.tensor([-1.0, 3.0])
+        >>> lt.nn.functional.elu_(x) is x, x
+        (True, tensor([-0.6321,  3.0000]))
+    """
     return elu(input, alpha, True)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """``x`` above 0, ``alpha (exp(x / alpha) - 1)`` below (Barron 2017)."""
-    return _apply(ops.celu, input, inplace, float(alpha))
+    """``x`` above 0, ``alpha (exp(x / alpha) - 1)`` below (Barron 2017).
+
+    The slope at 0 is 1 from both sides for every ``alpha``.
+
+    Example:
+        >>> lt.nn.functional.celu(lt.tensor([-10.0, -0.01, 2.0]), alpha=2.0)
+        tensor([-1.9865, -0.0100,  2.0000])
+    """
+    return applied(ops.celu, input, inplace, float(alpha))
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """``celu`` in place."""
+    """``celu`` in place.
+
+    Example:
+        >>> x = lt.tensor([-0.5, 0.5])
+        >>> _ = lt.nn.functional.celu_(x, 0.1)
+        >>> x
+        tensor([-0.0993,  0.5000])
+    """
     return celu(input, alpha, True)
 
 
 def selu_(input: Tensor) -> Tensor:
-    """``selu`` in place."""
+    """``selu`` in place.
+
+    Example:
+        >>> x = lt.tensor([-1.0, 1.0])
+        >>> lt.nn.functional.selu_(x)
+        tensor([-1.1113,  1.0507])
+    """
     return selu(input, True)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """The scaled ELU of self-normalising networks (Klambauer et al. 2017)."""
-    return _apply(ops.selu, input, inplace)
+    """The scaled ELU of self-normalising networks (Klambauer et al. 2017).
+
+    Its two constants keep mean 0 and variance 1 from layer to layer.
+
+    Example:
+        >>> y = lt.nn.functional.selu(lt.randn(100000))
+        >>> abs(round(y.mean().item(), 1)), round(y.var().item(), 1)
+        (0.0, 1.0)
+    """
+    return applied(ops.selu, input, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -105,121 +113,65 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * sigmoid(x)``, also called swish (Elfwing et al. 2017)."""
-    return _apply(ops.silu, input, inplace)
+    """``x * sigmoid(x)``, also called swish (Elfwing et al. 2017).
+
+    Example:
+        >>> lt.nn.functional.silu(lt.tensor([-4.0, -1.0, 1.0, 4.0]))
+        tensor([-0.0719, -0.2689,  0.7311,  3.9281])
+    """
+    return applied(ops.silu, input, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * tanh(softplus(x))`` (Misra 2019)."""
-    return _apply(ops.mish, input, inplace)
+    """``x * tanh(softplus(x))`` (Misra 2019).
+
+    Example:
+        >>> lt.nn.functional.mish(lt.tensor([-5.0, -1.0, 0.0, 5.0]))
+        tensor([-0.0336, -0.3034,  0.0000,  4.9996])
+    """
+    return applied(ops.mish, input, inplace)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """``log(1 + exp(beta x)) / beta``; ``x`` itself where ``beta x > threshold``."""
+    """``log(1 + exp(beta x)) / beta``, a smooth ``relu``; ``x`` itself where ``beta x > threshold``.
+
+    Example:
+        >>> x = lt.tensor([-2.0, 0.0, 100.0])
+        >>> lt.nn.functional.softplus(x), lt.nn.functional.softplus(x, beta=2.0)
+        (tensor([  0.1269,   0.6931, 100.0000]), tensor([9.0750e-03, 3.4657e-01, 1.0000e+02]))
+    """
     return ops.softplus(input, float(beta), float(threshold))
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """``x`` held between ``min_val`` and ``max_val``."""
-    if min_val > max_val:
-        raise ValueError(f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}")
-    return _apply(ops.hardtanh, input, inplace, float(min_val), float(max_val))
-
-
-def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """``hardtanh`` in place."""
-    return hardtanh(input, min_val, max_val, True)
-
-
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """``min(max(x, 0), 6)``."""
-    return _apply(ops.hardtanh, input, inplace, 0.0, 6.0)
-
-
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * relu6(x + 3) / 6`` (MobileNetV3)."""
-    return _apply(ops.hardswish, input, inplace)
-
-
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """``relu6(x + 3) / 6``."""
-    return _apply(ops.hardsigmoid, input, inplace)
-
-
 def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)``."""
+    """``x / (1 + |x|)``.
+
+    Example:
+        >>> lt.nn.functional.softsign(lt.tensor([-3.0, 0.0, 1.0]))
+        tensor([-0.7500,  0.0000,  0.5000])
+    """
     return ops.softsign(input)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)``."""
+    """``x - tanh(x)``.
+
+    Example:
+        >>> lt.nn.functional.tanhshrink(lt.tensor([-1.0, 0.0, 3.0]))
+        tensor([-0.2384,  0.0000,  2.0049])
+    """
     return ops.tanhshrink(input)
 
 
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x`` moved towards 0 by ``lambd``."""
-    return ops.softshrink(input, float(lambd))
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """0 where ``|x| <= lambd``, else ``x``."""
-    return ops.hardshrink(input, float(lambd))
-
-
 def logsigmoid(input: Tensor) -> Tensor:
-    """``log(sigmoid(x))`` without overflow."""
-    return ops.logsigmoid(input)
+    """``log(sigmoid(x))`` without overflow.
 
-
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """``x`` where ``x > threshold``, else ``value``."""
-    return _apply(ops.threshold, input, inplace, float(threshold), float(value))
-
-
-def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
-    """``threshold`` in place."""
-    return _apply(ops.threshold, input, True, float(threshold), float(value))
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """``x`` above 0, ``weight * x`` below (He et al. 2015).
-
-    Shapes: weight ``[1]``, or ``[C]`` for axis 1 of the input.
+    Example:
+        >>> x = lt.tensor([-200.0, 0.0])
+        >>> lt.nn.functional.logsigmoid(x), x.sigmoid().log()
+        (tensor([-200.0000,   -0.6931]), tensor([   -inf, -0.6931]))
     """
-    if weight.numel() == 1:
-        slope = ops.reshape(weight, [1] * input.ndim)
-    else:
-        channels = input.shape[1] if input.ndim > 1 else 1
-        if weight.ndim > 1 or weight.numel() != channels:
-            raise ShapeError(
-                f"prelu: weight has shape {list(weight.shape)}, expected [1] or [{channels}], "
-                f"one slope a channel of an input of shape {list(input.shape)}"
-            )
-        slope = ops.reshape(weight, [1, -1, *[1] * (input.ndim - 2)])
-    return ops.where(ops.gt(input, 0.0), input, ops.mul(input, slope))
-
-
-def rrelu(
-    input: Tensor,
-    lower: float = 1.0 / 8,
-    upper: float = 1.0 / 3,
-    training: bool = False,
-    inplace: bool = False,
-) -> Tensor:
-    """Leaky ReLU whose slope is drawn for each element in training, else the mean (Xu et al. 2015)."""
-    if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = _core.uniform(default_generator, list(input.shape), input.dtype, float(lower), float(upper))
-
-    def sloped(x: Tensor) -> Tensor:
-        return ops.where(ops.gt(x, 0.0), x, ops.mul(x, slopes))
-
-    return in_place(sloped, input) if inplace else sloped(input)
-
-
-def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
-    """``rrelu`` in place."""
-    return rrelu(input, lower, upper, training, True)
+    return ops.logsigmoid(input)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -235,55 +187,3 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise ShapeError(f"glu: the axis must have an even size, but axis {axis} has size {size}")
     first = ops.narrow(input, axis, 0, size // 2)
     return ops.mul(first, ops.sigmoid(ops.narrow(input, axis, size // 2, size // 2)))
-
-
-def _soft_axis(op: str, input: Tensor, dim: int | None) -> int:
-    if dim is None:
-        dim = 0 if input.ndim in (0, 1, 3) else 1
-        warnings.warn(
-            f"{op}: implicit dimension choice has been deprecated; pass dim={dim} to say what is meant",
-            stacklevel=3,
-        )
-    return dim
-
-
-def softmax(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
-) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along ``dim``.
-
-    Example:
-        >>> lt.nn.functional.softmax(lt.zeros(1, 4), dim=1)
-        tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
-    """
-    dim = _soft_axis("softmax", input, dim)
-    return ops.softmax(input if dtype is None else ops.cast(input, dtype), dim)
-
-
-def log_softmax(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
-) -> Tensor:
-    """The logarithm of ``softmax``, computed without overflow."""
-    dim = _soft_axis("log_softmax", input, dim)
-    return ops.log_softmax(input if dtype is None else ops.cast(input, dtype), dim)
-
-
-def softmin(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
-) -> Tensor:
-    """``softmax(-x)``."""
-    dim = _soft_axis("softmin", input, dim)
-    return ops.softmax(ops.neg(input if dtype is None else ops.cast(input, dtype)), dim)
-
-
-def gumbel_softmax(
-    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
-) -> Tensor:
-    """A random choice by ``logits`` that gradients flow through (Jang et al. 2016); ``hard``: one-hot."""
-    noise = _core.neg(_core.log(_core.exponential(default_generator, list(logits.shape), logits.dtype, 1.0)))
-    soft = ops.softmax(ops.div(ops.add(logits, noise), tau), dim)
-    if not hard:
-        return soft
-    best = _core.argmax(soft.detach(), dim, True)
-    chosen = _core.scatter_value(_core.zeros(list(soft.shape), soft.dtype), dim, best, 1.0)
-    return ops.add(ops.sub(chosen, soft.detach()), soft)

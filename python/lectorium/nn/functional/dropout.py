@@ -54,7 +54,17 @@ def _channels(
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Whole channels of ``[N, C, L]`` (or ``[C, L]``) zeroed with probability ``p``."""
+    """Whole channels of ``[N, C, L]`` (or ``[C, L]``) zeroed with probability ``p``.
+
+    Errors: ValueError for ``p`` outside 0 to 1, ShapeError for other shapes.
+
+    Example:
+        >>> _ = lt.manual_seed(0)
+        >>> lt.nn.functional.dropout1d(lt.ones(1, 3, 4))
+        tensor([[[0., 0., 0., 0.],
+                 [2., 2., 2., 2.],
+                 [0., 0., 0., 0.]]])
+    """
     if input.ndim == 2 and training:
         out = _channels("dropout1d", ops.unsqueeze(input, 0), p, training, inplace, (3,))
         return input if inplace else ops.squeeze(out, (0,))
@@ -75,7 +85,13 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Whole channels of ``[N, C, D, H, W]`` zeroed with probability ``p``."""
+    """Whole channels of ``[N, C, D, H, W]`` zeroed with probability ``p``.
+
+    Example:
+        >>> y = lt.nn.functional.dropout3d(lt.ones(1, 100, 2, 2, 2), p=0.5)
+        >>> y.sum((2, 3, 4)).unique()
+        tensor([ 0., 16.])
+    """
     return _channels("dropout3d", input, p, training, inplace, (4, 5))
 
 
@@ -102,13 +118,30 @@ def _alpha(op: str, input: Tensor, p: float, training: bool, inplace: bool, shap
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps mean and variance of SELU activations (Klambauer et al. 2017)."""
+    """Dropout that keeps mean and variance of SELU activations (Klambauer et al. 2017).
+
+    Errors: ValueError for ``p`` outside 0 to 1.
+
+    Example:
+        >>> x = lt.nn.functional.selu(lt.randn(100000))
+        >>> y = lt.nn.functional.alpha_dropout(x, 0.2, training=True)
+        >>> abs(round(y.mean().item(), 1)), round(y.std().item(), 1)
+        (0.0, 1.0)
+    """
     return _alpha("alpha_dropout", input, p, training, inplace, list(input.shape))
 
 
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """``alpha_dropout`` of whole channels."""
+    """``alpha_dropout`` of whole channels of ``[N, C, ...]``.
+
+    Example:
+        >>> _ = lt.manual_seed(0)
+        >>> lt.nn.functional.feature_alpha_dropout(lt.ones(1, 3, 2), 0.5, training=True)
+        tensor([[[-0.7792, -0.7792],
+                 [ 1.6656,  1.6656],
+                 [-0.7792, -0.7792]]])
+    """
     shape = [*input.shape[:2], *[1] * (input.ndim - 2)]
     return _alpha("feature_alpha_dropout", input, p, training, inplace, shape)

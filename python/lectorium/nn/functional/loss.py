@@ -320,7 +320,18 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log likelihood of counts under Poisson rates (``log_input``: their logarithms)."""
+    """The negative log likelihood of counts under Poisson rates (``log_input``: their logarithms).
+
+    Without ``full`` the term ``log target!``, which no parameter changes, is left out; with it, Stirling's
+    formula stands for it above 1.
+
+    Example:
+        >>> rates = lt.tensor([2.0, 5.0])
+        >>> lt.nn.functional.poisson_nll_loss(rates.log(), lt.tensor([2.0, 5.0]), reduction="none")
+        tensor([ 0.6137, -3.0472])
+        >>> lt.nn.functional.poisson_nll_loss(rates, lt.tensor([2.0, 5.0]), log_input=False, reduction="none")
+        tensor([ 0.6137, -3.0472])
+    """
     reduction = legacy(size_average, reduce, reduction)
     if log_input:
         losses = ops.sub(ops.exp(input), ops.mul(target, input))
@@ -343,7 +354,20 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log likelihood of targets under normal distributions of mean ``input``."""
+    """``(log var + (input - target)² / var) / 2``: the negative log likelihood under normal distributions.
+
+    ``input`` is their mean; ``var`` a number, or a tensor in the shape of the input or without its last axis,
+    held above ``eps``. ``full`` adds the constant ``log(2 pi) / 2``.
+
+    Errors: ValueError for a negative variance. Source: Nix and Weigend 1994.
+
+    Example:
+        >>> mean, target = lt.zeros(2), lt.tensor([0.0, 2.0])
+        >>> lt.nn.functional.gaussian_nll_loss(mean, target, var=1.0, reduction="none")
+        tensor([0., 2.])
+        >>> lt.nn.functional.gaussian_nll_loss(mean, target, var=4.0, reduction="none")
+        tensor([0.6931, 1.1931])
+    """
     if not isinstance(var, Tensor):
         var = _core.full(list(input.shape), float(var), input.dtype)
     elif var.ndim == input.ndim - 1 and var.shape == input.shape[:-1]:

@@ -23,7 +23,13 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``input`` where target is 1, ``max(0, margin - input)`` where it is -1."""
+    """``input`` where target is 1, ``max(0, margin - input)`` where it is -1.
+
+    Example:
+        >>> distance, target = lt.tensor([0.25, 0.25, 3.0]), lt.tensor([1, -1, -1])
+        >>> lt.nn.functional.hinge_embedding_loss(distance, target, reduction="none")
+        tensor([0.2500, 0.7500, 0.0000])
+    """
     reduction = legacy(size_average, reduce, reduction)
     far = ops.where(ops.ne(target, 1), _above_zero(ops.sub(margin, input)), 0.0)
     near = ops.where(ops.ne(target, -1), input, 0.0)
@@ -39,7 +45,13 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``max(0, -target (input1 - input2) + margin)``."""
+    """``max(0, -target (input1 - input2) + margin)``: target 1 wants the first input larger, -1 the second.
+
+    Example:
+        >>> a, b = lt.tensor([3.0, 1.0]), lt.tensor([1.0, 3.0])
+        >>> lt.nn.functional.margin_ranking_loss(a, b, lt.ones(2), margin=0.5, reduction="none")
+        tensor([0.0000, 2.5000])
+    """
     reduction = legacy(size_average, reduce, reduction)
     losses = _above_zero(ops.add(ops.mul(ops.neg(target), ops.sub(input1, input2)), margin))
     return reduced("margin_ranking_loss", losses, reduction)
@@ -52,7 +64,15 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``log(1 + exp(-target * input))`` for targets 1 and -1."""
+    """``log(1 + exp(-target * input))`` for targets 1 and -1.
+
+    Errors: ShapeError unless the shapes are equal.
+
+    Example:
+        >>> scores, target = lt.tensor([5.0, 5.0, 0.0]), lt.tensor([1.0, -1.0, 1.0])
+        >>> lt.nn.functional.soft_margin_loss(scores, target, reduction="none")
+        tensor([0.0067, 5.0067, 0.6931])
+    """
     reduction = legacy(size_average, reduce, reduction)
     same_shape("soft_margin_loss", input, target)
     return reduced("soft_margin_loss", ops.neg(ops.logsigmoid(ops.mul(target, input))), reduction)
@@ -66,7 +86,17 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Binary cross entropy of raw scores, averaged over the classes (the last axis)."""
+    """Binary cross entropy of raw scores, averaged over the classes (the last axis).
+
+    Shapes: input and target (0 or 1) ``[N, C]``, ``weight`` ``[C]``.
+
+    Errors: ShapeError unless input and target have one shape.
+
+    Example:
+        >>> scores, target = lt.tensor([[9.0, -9.0, 0.0]]), lt.tensor([[1.0, 0.0, 1.0]])
+        >>> lt.nn.functional.multilabel_soft_margin_loss(scores, target)
+        tensor(0.2311)
+    """
     reduction = legacy(size_average, reduce, reduction)
     same_shape("multilabel_soft_margin_loss", input, target)
     yes, no = ops.logsigmoid(input), ops.logsigmoid(ops.neg(input))
@@ -86,7 +116,19 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``sum over other classes of max(0, margin - x[target] + x[class])^p / classes``."""
+    """``sum over other classes of max(0, margin - x[target] + x[class])^p / classes``.
+
+    Shapes: input ``[N, C]`` and target ``[N]``, or ``[C]`` and a single target; ``weight`` ``[C]``.
+
+    Errors: ShapeError for other shapes, ValueError unless ``p`` is 1 or 2.
+
+    Example:
+        >>> scores = lt.tensor([[0.2, 0.9, 3.0]])
+        >>> lt.nn.functional.multi_margin_loss(scores, lt.tensor([2]))
+        tensor(0.)
+        >>> lt.nn.functional.multi_margin_loss(scores, lt.tensor([1]))
+        tensor(1.1333)
+    """
     reduction = legacy(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: only p == 1 and p == 2 are supported, got {p}")
@@ -123,6 +165,11 @@ def cosine_embedding_loss(
     """``1 - cos`` where target is 1, ``max(0, cos - margin)`` where it is -1.
 
     Shapes: inputs ``[N, D]`` with targets ``[N]``, or ``[D]`` with a single target.
+
+    Example:
+        >>> a, b = lt.tensor([[1.0, 0.0], [1.0, 0.0]]), lt.tensor([[2.0, 0.0], [0.0, 2.0]])
+        >>> lt.nn.functional.cosine_embedding_loss(a, b, lt.tensor([1, 1]), reduction="none")
+        tensor([0., 1.])
     """
     reduction = legacy(size_average, reduce, reduction)
     if target.ndim + 1 != input1.ndim or input1.ndim != input2.ndim:
@@ -182,7 +229,15 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """``triplet_margin_loss`` with a distance of one's own."""
+    """``triplet_margin_loss`` with a distance of one's own.
+
+    Example:
+        >>> anchor, near, far = lt.zeros(1, 2), lt.tensor([[1.0, 1.0]]), lt.tensor([[1.5, 0.0]])
+        >>> lt.nn.functional.triplet_margin_with_distance_loss(
+        ...     anchor, near, far, distance_function=lambda a, b: (a - b).abs().amax(1)
+        ... )
+        tensor(0.5000)
+    """
     distance = pairwise_distance if distance_function is None else distance_function
     return _triplet(
         "triplet_margin_with_distance_loss", anchor, positive, negative, distance, margin, swap, reduction

@@ -107,7 +107,13 @@ def max_pool2d_with_indices(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """``max_pool2d(..., return_indices=True)``."""
+    """``max_pool2d(..., return_indices=True)``.
+
+    Example:
+        >>> x = lt.tensor([[[1.0, 9.0, 2.0], [3.0, 4.0, 8.0]]])
+        >>> lt.nn.functional.max_pool2d_with_indices(x, 2, stride=1)
+        (tensor([[[9., 9.]]]), tensor([[[1, 1]]]))
+    """
     return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
@@ -282,7 +288,16 @@ def max_unpool1d(
     padding: Ints = 0,
     output_size: Any = None,
 ) -> Tensor:
-    """Undoes ``max_pool1d``."""
+    """Undoes ``max_pool1d``: each value where its index says, zeros elsewhere.
+
+    Errors: ShapeError unless the indices have the shape of the input, IndexError for one out of range.
+
+    Example:
+        >>> F = lt.nn.functional
+        >>> y, where = F.max_pool1d(lt.tensor([[1.0, 3.0, 2.0, 0.0]]), 2, return_indices=True)
+        >>> F.max_unpool1d(y, where, 2)
+        tensor([[0., 3., 2., 0.]])
+    """
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -300,12 +315,25 @@ def _lp_pool(
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
-    """The ``norm_type``-norm of each window (without absolute values, as PyTorch has it)."""
+    """The ``norm_type``-norm of each window (without absolute values, as PyTorch has it).
+
+    Example:
+        >>> lt.nn.functional.lp_pool2d(lt.tensor([[[3.0, 0.0], [0.0, 4.0]]]), 2, 2)
+        tensor([[[5.]]])
+    """
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
-    """The ``norm_type``-norm of each window along the last axis."""
+    """The ``norm_type``-norm of each window along the last axis.
+
+    With 1 it is the sum of the window.
+
+    Example:
+        >>> x = lt.tensor([[3.0, 4.0, 6.0, 8.0]])
+        >>> lt.nn.functional.lp_pool1d(x, 1, 2), lt.nn.functional.lp_pool1d(x, 2, 2)
+        (tensor([[ 7., 14.]]), tensor([[ 5., 10.]]))
+    """
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)

@@ -154,7 +154,16 @@ def upsample(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """The old name of ``interpolate``."""
+    """The old name of ``interpolate``.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as told:
+        ...     warnings.simplefilter("always")
+        ...     y = lt.nn.functional.upsample(lt.tensor([[[1.0, 3.0]]]), size=3, mode="linear")
+        >>> y, str(told[0].message)
+        (tensor([[[1., 2., 3.]]]), 'upsample: use interpolate instead')
+    """
     warnings.warn("upsample: use interpolate instead", stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
 
@@ -247,7 +256,14 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """``[*, C, H r, W r]`` to ``[*, C r², H, W]``: undoes ``pixel_shuffle``."""
+    """``[*, C, H r, W r]`` to ``[*, C r², H, W]``: undoes ``pixel_shuffle``.
+
+    Errors: ShapeError if a side is no multiple of ``r``.
+
+    Example:
+        >>> lt.nn.functional.pixel_unshuffle(lt.arange(8).reshape(1, 2, 4), 2).tolist()
+        [[[0, 2]], [[1, 3]], [[4, 6]], [[5, 7]]]
+    """
     r = downscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
         raise ShapeError(
@@ -262,7 +278,14 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """Channels of ``[N, C, ...]`` dealt out across groups (Zhang et al. 2017)."""
+    """Channels of ``[N, C, ...]`` dealt out across groups (Zhang et al. 2017).
+
+    Errors: ShapeError if the channels do not divide.
+
+    Example:
+        >>> lt.nn.functional.channel_shuffle(lt.arange(6).reshape(1, 6, 1), 2).flatten()
+        tensor([0, 3, 1, 4, 2, 5])
+    """
     if input.ndim < 3 or groups < 1 or input.shape[1] % groups:
         raise ShapeError(
             f"channel_shuffle: expected an input [N, C, ...] with C divisible by {groups}, "

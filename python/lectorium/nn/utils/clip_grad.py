@@ -15,9 +15,16 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in listed if p.grad is not None]
 
 
+def _limit(op: str, name: str, value: Any) -> float:
+    """Below 0 it would turn gradients round, and NaN would spoil them."""
+    if not float(value) >= 0:
+        raise ValueError(f"{op}: {name} must be 0 or more, got {value}")
+    return float(value)
+
+
 def _scale_down(grads: list[Tensor], max_norm: float, total: float) -> None:
     # PyTorch's 1e-6; a total that is not a number makes every gradient one.
-    factor = float(max_norm) / (total + 1e-6)
+    factor = max_norm / (total + 1e-6)
     if grads and not factor >= 1.0:
         _core.scale_all(grads, factor)
 
@@ -60,6 +67,9 @@ def clip_grad_norm_(
 
     Returns the total norm before (Pascanu et al. 2013).
 
+    Errors: ValueError for a negative ``max_norm``; RuntimeError for a norm that is not finite, with
+    ``error_if_nonfinite``.
+
     Example:
         >>> p = lt.nn.Parameter(lt.zeros(2))
         >>> p.grad = lt.tensor([3.0, 4.0])
@@ -68,17 +78,28 @@ def clip_grad_norm_(
         >>> p.grad
         tensor([0.6000, 0.8000])
     """
-    grads = _gradients(parameters)
+    limit, grads = _limit("clip_grad_norm_", "max_norm", max_norm), _gradients(parameters)
     total = _norm("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
-    _scale_down(grads, max_norm, total)
+    _scale_down(grads, limit, total)
     return _core.full([], total, grads[0].dtype if grads else _core.get_default_dtype())
 
 
 def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
-    """Scales all gradients, in place, by ``max_norm / total_norm`` if that is below 1."""
-    _scale_down(_gradients(parameters), max_norm, float(total_norm.item()))
+    """Scales all gradients, in place, by ``max_norm / total_norm`` if that is below 1.
+
+    ``total_norm`` is what ``get_total_norm`` said, so the gradients of several models can share one norm.
+
+    Example:
+        >>> p = lt.nn.Parameter(lt.zeros(2))
+        >>> p.grad = lt.tensor([3.0, 4.0])
+        >>> lt.nn.utils.clip_grads_with_norm_([p], max_norm=1.0, total_norm=lt.tensor(10.0))
+        >>> p.grad
+        tensor([0.3000, 0.4000])
+    """
+    limit = _limit("clip_grads_with_norm_", "max_norm", max_norm)
+    _scale_down(_gradients(parameters), limit, float(total_norm.item()))
 
 
 def clip_grad_value_(
@@ -93,6 +114,6 @@ def clip_grad_value_(
         >>> p.grad
         tensor([ 1.0000, -0.5000])
     """
-    limit = float(clip_value)
+    limit = _limit("clip_grad_value_", "clip_value", clip_value)
     for g in _gradients(parameters):
         _core.copy_into(g, _core.clamp(g.detach(), -limit, limit))

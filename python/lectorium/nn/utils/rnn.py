@@ -61,7 +61,13 @@ class PackedSequence(PackedSequence_):
         return type(self)(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
 
     def to(self: Self, *args: Any, **kwargs: Any) -> Self:
-        """With ``data`` in another dtype or on another device, as ``Tensor.to``."""
+        """With ``data`` in another dtype or on another device, as ``Tensor.to``.
+
+        Example:
+            >>> packed = lt.nn.utils.rnn.pack_sequence([lt.tensor([1, 2, 3]), lt.tensor([4])])
+            >>> packed.to(lt.float64).data
+            tensor([1., 4., 2., 3.], dtype=lectorium.float64)
+        """
         return self._with(lambda t: t.to(*args, **kwargs))
 
     def cpu(self: Self) -> Self:
@@ -101,11 +107,22 @@ class PackedSequence(PackedSequence_):
         return self.to(_core.uint8)
 
     def pin_memory(self: Self) -> Self:
-        """Itself: there is no memory to pin."""
+        """Itself: there is no memory to pin.
+
+        Example:
+            >>> packed = lt.nn.utils.rnn.pack_sequence([lt.ones(2)])
+            >>> packed.pin_memory() is packed
+            True
+        """
         return self
 
     def is_pinned(self) -> bool:
-        """False."""
+        """False.
+
+        Example:
+            >>> lt.nn.utils.rnn.pack_sequence([lt.ones(2)]).is_pinned()
+            False
+        """
         return False
 
     @property

@@ -93,11 +93,28 @@ class LRScheduler:
             self._is_initial = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer and plain functions; of callable objects, their attributes."""
+        """Everything but the optimizer and plain functions; of callable objects, their attributes.
+
+        Example:
+            >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=0.8)
+            >>> state = lt.optim.lr_scheduler.ExponentialLR(sgd, 0.5).state_dict()
+            >>> state["gamma"], state["last_epoch"], state["base_lrs"]
+            (0.5, 0, [0.8])
+        """
         return {k: copy.copy(v) for k, v in self.__dict__.items() if k not in self._unsaved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from what ``state_dict`` returned. The optimizer's own state holds its learning rates."""
+        """Goes on from what ``state_dict`` returned. The optimizer's own state holds its learning rates.
+
+        Example:
+            >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=0.8)
+            >>> before = lt.optim.lr_scheduler.StepLR(sgd, step_size=2)
+            >>> sgd.step(); before.step()
+            >>> after = lt.optim.lr_scheduler.StepLR(sgd, step_size=2)
+            >>> after.load_state_dict(before.state_dict())
+            >>> after.last_epoch
+            1
+        """
         if not isinstance(state_dict, dict) or "_last_lr" not in state_dict:
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: this is not the state_dict of a schedule"
@@ -105,15 +122,44 @@ class LRScheduler:
         self.__dict__.update({k: copy.copy(v) for k, v in state_dict.items()})
 
     def get_last_lr(self) -> list[float]:
-        """The learning rate of each parameter group, as last set."""
+        """The learning rate of each parameter group, as last set.
+
+        Example:
+            >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=0.8)
+            >>> lt.optim.lr_scheduler.ExponentialLR(sgd, 0.5).get_last_lr()
+            [0.8]
+        """
         return self._last_lr
 
     def get_lr(self) -> list[float]:
-        """The learning rates at ``last_epoch``; to be written by the subclass."""
+        """The learning rates at ``last_epoch``; to be written by the subclass.
+
+        Example:
+            >>> class Rising(lt.optim.lr_scheduler.LRScheduler):
+            ...     def get_lr(self):
+            ...         return [lr * (1 + self.last_epoch) for lr in self.base_lrs]
+            >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=2.0)
+            >>> scheduler = Rising(sgd)
+            >>> sgd.step(); scheduler.step()
+            >>> sgd.param_groups[0]["lr"]
+            4.0
+        """
         raise NotImplementedError(f"{type(self).__name__}: a schedule must define get_lr()")
 
     def step(self, epoch: int | None = None) -> None:
-        """Sets the next learning rates (those of ``epoch``, if given). Call it after the optimizer's step."""
+        """Sets the next learning rates (those of ``epoch``, if given). Call it after the optimizer's step.
+
+        Example:
+            >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=1.0)
+            >>> scheduler = lt.optim.lr_scheduler.StepLR(sgd, step_size=2, gamma=0.5)
+            >>> for epoch in range(4):
+            ...     print(epoch, sgd.param_groups[0]["lr"])
+            ...     sgd.step(); scheduler.step()
+            0 1.0
+            1 1.0
+            2 0.5
+            3 0.5
+        """
         if self._step_count == 1 and not self.optimizer._opt_called:
             warnings.warn(_ORDER, UserWarning, stacklevel=2)
         self._step_count += 1

@@ -73,7 +73,14 @@ class CyclicLR(LRScheduler):
         self.base_lrs = bases
 
     def scale_fn(self, x: float) -> float:
-        """The height of a cycle as a part of the full one."""
+        """The height of a cycle as a part of the full one.
+
+        Example:
+            >>> sgd = lt.optim.SGD([lt.zeros(1, requires_grad=True)], lr=0.1)
+            >>> scheduler = lt.optim.lr_scheduler.CyclicLR(sgd, 0.1, 1.0, mode="triangular2")
+            >>> [scheduler.scale_fn(cycle) for cycle in (1, 2, 3)]
+            [1.0, 0.5, 0.25]
+        """
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         if self.mode == "exp_range":

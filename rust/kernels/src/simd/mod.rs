@@ -74,6 +74,18 @@ pub fn request_error() -> Option<String> {
         .then(|| format!("LECTORIUM_SIMD={word}: this machine has {}", names.join(", ")))
 }
 
+/// On a cache line of its own.
+#[repr(align(64))]
+struct Line<T>(T);
+
+/// The same value by way of memory, between a loop over lanes and one that joins them: the compiler then
+/// sees consecutive elements in both and keeps to whole vectors, which a tree would otherwise pull apart.
+/// Aligned, so that no store crosses a line: parts of one that does are read late.
+#[inline(always)]
+pub fn by_memory<T>(lanes: T) -> T {
+    std::hint::black_box(Line(lanes)).0
+}
+
 /// Compiles the function's body for every level of the architecture and dispatches at the call.
 ///
 /// The body becomes an `#[inline(always)]` function, inlined into one `#[target_feature]` function

@@ -27,8 +27,7 @@ macro_rules! accumulator {
                         sums[l] = $e;
                     }
                 }
-                // By way of memory: the fold would otherwise pull the registers apart.
-                let mut sums = std::hint::black_box(sums);
+                let mut sums = crate::simd::by_memory(sums);
                 for (l, v) in rest.iter().enumerate() {
                     let ($sum, $x) = (sums[l], v.wide());
                     sums[l] = $e;

@@ -1,11 +1,13 @@
 //! Average pooling and adaptive average pooling, forward and backward.
 
 use super::channels::Spans;
+use super::planes::{self, Along};
 use super::*;
 use crate::dtype::Element;
 use crate::for_float_types;
 use crate::memory::expect_room;
 use crate::ops::copy;
+use crate::ops::reduce::{mean, reshaped};
 use crate::parallel::{SendPtr, for_ranges};
 use crate::simd::vector::Float;
 
@@ -15,8 +17,6 @@ struct Windows {
     rows: Vec<Window>,
     cols: Vec<Window>,
     divisor: Option<i64>,
-    /// For windows of equal size: the same, a tap at a time.
-    regular: Option<rows::Plane>,
 }
 
 /// A batch of no pictures may be of any size: an error where its windows alone would not fit.
@@ -62,8 +62,7 @@ impl Windows {
                 })
                 .collect()
         };
-        let regular = rows::Plane::new(*spec, [shape[2], shape[3]], out);
-        Ok(Windows { rows: along(0), cols: along(1), divisor, regular: Some(regular) })
+        Ok(Windows { rows: along(0), cols: along(1), divisor })
     }
 
     fn adaptive(shape: [usize; 4], out: [usize; 2]) -> Windows {
@@ -73,7 +72,7 @@ impl Windows {
                 .map(|range| Window { counted: range.len(), range })
                 .collect()
         };
-        Windows { rows: along(0), cols: along(1), divisor: None, regular: None }
+        Windows { rows: along(0), cols: along(1), divisor: None }
     }
 
     /// Divides each window's value by its divisor.
@@ -102,6 +101,16 @@ impl Windows {
         self.divisor.map_or((row.counted * col.counted).max(1) as f64, |d| d as f64)
     }
 
+    /// Whether there is one window, of the whole plane.
+    fn whole(&self, h: usize, w: usize) -> bool {
+        matches!((&*self.rows, &*self.cols), ([row], [col]) if row.range == (0..h) && col.range == (0..w))
+    }
+
+    /// Whether that is all, divided by the number of its elements.
+    fn mean_of_all(&self, h: usize, w: usize) -> bool {
+        self.whole(h, w) && self.divisor(&self.rows[0], &self.cols[0]) == (h * w) as f64
+    }
+
     /// The windows for rows of channels.
     fn spans(&self, size: [usize; 2], c: usize) -> Spans {
         let ranges = |windows: &[Window], size: usize| -> Vec<Range<usize>> {
@@ -126,53 +135,31 @@ impl Windows {
                 Ok(Tensor::from_channels_last(out, &shape))
             });
         }
+        if n * c > 0 && self.mean_of_all(h, w) {
+            let planes = reshaped(x, &[n * c, h * w]);
+            return Ok(reshaped(&mean(&planes, &[1], false, None)?, &[n, c, 1, 1]));
+        }
         for_float_types!(op, x.dtype(), T => {
             let out = Tensor::empty(op, &[n, c, oh, ow], x.dtype())?;
             if out.numel() > 0 {
                 let (from, to) = (SendPtr(x.ptr::<T>()), SendPtr(out.ptr::<T>()));
+                let spans = self.spans([h, w], 1);
+                let along = Along::new(&spans.windows[1]);
                 for_ranges(n * c, planes_a_task(h * w), |planes| {
+                    let mut row = vec![T::default(); w];
                     for plane in planes {
                         // SAFETY: plane < n * c, and each plane is written by one task.
                         unsafe {
                             let x = std::slice::from_raw_parts(from.get().add(plane * h * w), h * w);
                             let out = std::slice::from_raw_parts_mut(to.get().add(plane * oh * ow), oh * ow);
-                            self.plane(x, w, out);
+                            planes::sums(&spans, &along, x, &mut row, out);
+                            self.divide(out);
                         }
                     }
                 });
             }
             Ok(out)
         })
-    }
-
-    fn plane<T: Float>(&self, x: &[T], w: usize, out: &mut [T]) {
-        if let Some(regular) = self.regular.as_ref().filter(|_| !self.large()) {
-            rows::sums(regular, x, out);
-            return self.divide(out);
-        }
-        let mut sums = out.iter_mut();
-        for row in &self.rows {
-            for (col, o) in self.cols.iter().zip(&mut sums) {
-                let (ys, xs) = (row.range.clone(), col.range.start.min(w)..col.range.end.min(w));
-                let mut total = T::default();
-                if xs == (0..w) && ys.start < ys.end {
-                    total = rows::sum(&x[ys.start * w..ys.end * w]);
-                } else if xs.start < xs.end {
-                    // A row at a time, so that the error of a large window grows with its side.
-                    for y in ys {
-                        total += rows::sum(&x[y * w + xs.start..y * w + xs.end]);
-                    }
-                }
-                *o = total;
-            }
-        }
-        self.divide(out);
-    }
-
-    /// Whether a window is so large that its sum needs parts to be accurate.
-    fn large(&self) -> bool {
-        let longest = |windows: &[Window]| windows.iter().map(|w| w.range.len()).max().unwrap_or(0);
-        longest(&self.rows) * longest(&self.cols) > 64
     }
 
     fn backward(&self, op: &'static str, g: &Tensor, shape: [usize; 4]) -> Result<Tensor> {
@@ -189,40 +176,32 @@ impl Windows {
         }
         for_float_types!(op, g.dtype(), T => {
             let dx = Tensor::empty(op, &shape, g.dtype())?;
+            if dx.numel() == 0 {
+                return Ok(dx);
+            }
             let (from, to) = (SendPtr(g.ptr::<T>()), SendPtr(dx.ptr::<T>()));
+            let spans = self.spans([h, w], 1);
+            let along = Along::new(&spans.windows[1]);
             for_ranges(n * c, planes_a_task(h * w), |planes| {
+                let (mut shares, mut row) = (vec![T::default(); oh * ow], vec![T::default(); ow]);
                 for plane in planes {
                     // SAFETY: plane < n * c, and each plane is written by one task.
                     unsafe {
                         let dx = std::slice::from_raw_parts_mut(to.get().add(plane * h * w), h * w);
                         let g = std::slice::from_raw_parts(from.get().add(plane * oh * ow), oh * ow);
-                        self.plane_back(g, w, dx);
+                        // Shares first, each divided once.
+                        shares.copy_from_slice(g);
+                        self.divide(&mut shares);
+                        if self.whole(h, w) {
+                            dx.fill(shares[0]);
+                        } else {
+                            planes::spread(&spans, &along, &shares, &mut row, dx);
+                        }
                     }
                 }
             });
             Ok(dx)
         })
-    }
-
-    fn plane_back<T: Float>(&self, g: &[T], w: usize, dx: &mut [T]) {
-        if let Some(regular) = self.regular.as_ref() {
-            // Shares first, each divided once.
-            let mut shares = g.to_vec();
-            self.divide(&mut shares);
-            return rows::spread(regular, &shares, dx);
-        }
-        dx.fill(T::default());
-        let mut g = g.iter();
-        for row in &self.rows {
-            for (col, &g) in self.cols.iter().zip(&mut g) {
-                let share = g / T::from_f64(self.divisor(row, col));
-                for y in row.range.clone() {
-                    for d in &mut dx[y * w + col.range.start.min(w)..][..col.range.len()] {
-                        *d += share;
-                    }
-                }
-            }
-        }
     }
 }
 

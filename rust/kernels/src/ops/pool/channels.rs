@@ -228,8 +228,8 @@ multiversion! {
 pub(super) struct Spans {
     size: [usize; 2],
     c: usize,
-    windows: [Vec<Range<usize>>; 2],
-    covers: [Vec<Range<usize>>; 2],
+    pub(super) windows: [Vec<Range<usize>>; 2],
+    pub(super) covers: [Vec<Range<usize>>; 2],
 }
 
 impl Spans {

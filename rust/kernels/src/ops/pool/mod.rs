@@ -3,10 +3,32 @@
 //! Maximum pooling returns the flat index of each maximum in its plane; its gradient scatters to
 //! those indices and the derivative of that gathers from them, so the family is closed.
 
+/// Runs `$body` with a number as a constant where it is small.
+macro_rules! constant {
+    ($number:expr, $N:ident => $body:expr) => {
+        match $number {
+            1 => constant!(@ 1, $N => $body),
+            2 => constant!(@ 2, $N => $body),
+            3 => constant!(@ 3, $N => $body),
+            4 => constant!(@ 4, $N => $body),
+            other => {
+                #[allow(non_snake_case)]
+                let $N = other;
+                $body
+            }
+        }
+    };
+    (@ $value:literal, $N:ident => $body:expr) => {{
+        const $N: usize = $value;
+        $body
+    }};
+}
+
 mod average;
 mod channels;
 mod max;
 mod offsets;
+mod planes;
 mod rows;
 
 pub use average::{adaptive_avg_pool2d, adaptive_avg_pool2d_grad, avg_pool2d, avg_pool2d_grad};

@@ -51,27 +51,6 @@ impl Plane {
     }
 }
 
-/// Runs `$body` with the stride as a constant where it is 1 or 2.
-macro_rules! with_step {
-    ($stride:expr, $step:ident => $body:expr) => {
-        match $stride {
-            1 => {
-                const $step: usize = 1;
-                $body
-            }
-            2 => {
-                const $step: usize = 2;
-                $body
-            }
-            step => {
-                #[allow(non_snake_case)]
-                let $step = step;
-                $body
-            }
-        }
-    };
-}
-
 /// How the place of a maximum is told.
 pub(super) trait Place: Element {
     /// By its tap in the window, else by its index in the plane.
@@ -111,7 +90,7 @@ multiversion! {
                     let tap = (i.0 * plane.spec.kernel[1] + j.0) as i32;
                     let x = &x[reads];
                     let (values, at) = (&mut values[cols.clone()], &mut at[cols]);
-                    with_step!(plane.spec.stride[1], STEP => {
+                    constant!(plane.spec.stride[1], STEP => {
                         for (o, (best, at)) in values.iter_mut().zip(at.iter_mut()).enumerate() {
                             // SAFETY: the slice reaches to the last output's element.
                             let v = unsafe { *x.get_unchecked(o * STEP) };
@@ -152,48 +131,6 @@ multiversion! {
                 let best = larger(best, b[0], below);
                 let best = larger(best, b[1], below + 1);
                 (*value, *place) = (best.0, P::of(best.1));
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// Sums over windows.
-    pub(super) fn sums<T: Float>(plane: &Plane, x: &[T], out: &mut [T]) {
-        for (y, out) in out.chunks_exact_mut(plane.out[1]).enumerate() {
-            out.fill(T::default());
-            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
-                for j in &plane.cols {
-                    let (cols, reads) = plane.tap(y, i, j);
-                    let x = &x[reads];
-                    with_step!(plane.spec.stride[1], STEP => {
-                        for (o, sum) in out[cols].iter_mut().enumerate() {
-                            // SAFETY: the slice reaches to the last output's element.
-                            *sum += unsafe { *x.get_unchecked(o * STEP) };
-                        }
-                    });
-                }
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// Adds each window's share to its inputs: the adjoint of [`sums`].
-    pub(super) fn spread<T: Float>(plane: &Plane, shares: &[T], dx: &mut [T]) {
-        dx.fill(T::default());
-        for (y, shares) in shares.chunks_exact(plane.out[1]).enumerate() {
-            for i in plane.rows.iter().filter(|i| i.1.contains(&y)) {
-                for j in &plane.cols {
-                    let (cols, reads) = plane.tap(y, i, j);
-                    let dx = &mut dx[reads];
-                    with_step!(plane.spec.stride[1], STEP => {
-                        for (o, &share) in shares[cols].iter().enumerate() {
-                            // SAFETY: the slice reaches to the last output's element.
-                            unsafe { *dx.get_unchecked_mut(o * STEP) += share };
-                        }
-                    });
-                }
             }
         }
     }

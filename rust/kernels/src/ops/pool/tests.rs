@@ -72,6 +72,8 @@ fn specs() -> Vec<PoolSpec> {
         all.push(spec([1, 4], [1, 3], [0, 2], [1, 1], ceil));
         all.push(spec([2, 2], [5, 4], [1, 1], [1, 1], ceil));
         all.push(spec([3, 3], [1, 1], [1, 1], [1, 1], ceil));
+        all.push(spec([4, 3], [2, 2], [1, 0], [1, 1], ceil));
+        all.push(spec([3, 4], [3, 2], [0, 1], [1, 1], ceil));
     }
     all
 }

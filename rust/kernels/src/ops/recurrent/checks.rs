@@ -29,7 +29,7 @@ impl Kind {
     }
 
     /// How many weights it has.
-    fn weights(self) -> usize {
+    pub(super) fn weights(self) -> usize {
         match self {
             Kind::RnnTanh | Kind::RnnRelu | Kind::ResidualRnn => 1,
             Kind::GruResetBefore | Kind::Mut1 | Kind::Mut2 | Kind::Mut3 => 1,
@@ -96,15 +96,23 @@ pub(super) struct CheckedBack {
     states: usize,
 }
 
-fn expect(op: &'static str, name: &str, t: &Tensor, shape: &[usize], dtype: DType) -> Result<()> {
+/// `name`: what it is called, in two parts, as most calls have no need of the whole.
+fn expect(op: &'static str, name: [&str; 2], t: &Tensor, shape: &[usize], dtype: DType) -> Result<()> {
     t.expect_cpu(op)?;
     if t.shape() != shape {
-        return Err(Error::shape(op, format!("expected shape {shape:?} for {name}, got {:?}", t.shape())));
+        return Err(Error::shape(
+            op,
+            format!("expected shape {shape:?} for {}, got {:?}", name.concat(), t.shape()),
+        ));
     }
     if t.dtype() != dtype {
         return Err(Error::dtype(
             op,
-            format!("{name} is {}, expected {dtype} as the input; convert one with .to()", t.dtype()),
+            format!(
+                "{} is {}, expected {dtype} as the input; convert one with .to()",
+                name.concat(),
+                t.dtype()
+            ),
         ));
     }
     Ok(())
@@ -183,7 +191,7 @@ impl Checked {
             ));
         }
         // Before any list of steps: what has a row for each in memory has no absurd number of them.
-        let x = &copy::contiguous(op, x)?;
+        let x = copy::contiguous(op, x)?;
         let sizes = match s.batch_sizes {
             None => {
                 if x.shape()[0] == 0 || x.shape()[1] == 0 {
@@ -222,11 +230,11 @@ impl Checked {
         };
         let shapes = kind.shapes(h, r, states);
         for (t, &(name, columns)) in s.state.iter().zip(&shapes.state) {
-            expect(op, &format!("the initial state {name}"), t, &[sizes[0], columns], x.dtype())?;
+            expect(op, ["the initial state ", name], t, &[sizes[0], columns], x.dtype())?;
         }
         for (t, (name, shape, optional)) in s.weights.iter().zip(&shapes.weights) {
             match t {
-                Some(t) => expect(op, name, t, shape, x.dtype())?,
+                Some(t) => expect(op, [name, ""], t, shape, x.dtype())?,
                 None if *optional => {}
                 None => return Err(Error::value(op, format!("{name} is missing, expected shape {shape:?}"))),
             }
@@ -237,7 +245,7 @@ impl Checked {
         Ok(Checked {
             op,
             kind,
-            x: x.clone(),
+            x,
             state: s.state.iter().map(row_major).collect::<Result<_>>()?,
             weights: s
                 .weights
@@ -292,13 +300,13 @@ impl Checked {
         let total: usize = self.sizes.iter().sum();
         let y_shape: Vec<usize> =
             if self.dense { vec![self.sizes.len(), self.sizes[0], self.r] } else { vec![total, self.r] };
-        expect(op, "the output", b.y, &y_shape, self.x.dtype())?;
+        expect(op, ["the output", ""], b.y, &y_shape, self.x.dtype())?;
         if let Some(dy) = b.dy {
-            expect(op, "the output's gradient", dy, &y_shape, self.x.dtype())?;
+            expect(op, ["the output's gradient", ""], dy, &y_shape, self.x.dtype())?;
         }
         for (d, t) in b.dstate.iter().zip(&self.state) {
             if let Some(d) = d {
-                expect(op, "the final state's gradient", d, t.shape(), self.x.dtype())?;
+                expect(op, ["the final state's gradient", ""], d, t.shape(), self.x.dtype())?;
             }
         }
         let row_major = |t: &Tensor| copy::contiguous(op, t);

@@ -5,6 +5,7 @@ use crate::memory::{self, Block};
 use crate::ops::matmul::{GemmElement, kernel_of};
 use crate::parallel::{OneThread, SendPtr, for_each, one_thread_below_grain};
 use crate::simd::vector::{Float, Vector};
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -12,15 +13,19 @@ use std::sync::Mutex;
 pub(super) trait Num: GemmElement + Float {}
 impl<T: GemmElement + Float> Num for T {}
 
+/// A number for each step; few steps cost no allocation.
+type PerStep = SmallVec<[usize; 4]>;
+
 /// Steps are numbered in the order in which they are made, whatever the direction. The rows of a
 /// step are always the first ones of the batch.
+#[derive(Clone)]
 pub(super) struct Frame {
     /// Rows of each step.
-    pub rows: Vec<usize>,
+    pub rows: PerStep,
     /// Where they begin in the input and the output.
-    pub start: Vec<usize>,
+    pub start: PerStep,
     /// How many rows the steps before it have.
-    pub before: Vec<usize>,
+    pub before: PerStep,
     pub total: usize,
     pub batch: usize,
     /// Number of the block that it is of the whole batch, and its first row there.
@@ -36,27 +41,27 @@ pub(super) struct Frame {
 impl Frame {
     /// `sizes`: the rows of each step in memory.
     pub fn new<T: Num>(sizes: &[usize], reverse: bool, h: usize) -> Frame {
-        let mut at = 0;
-        let mut steps: Vec<(usize, usize)> = Vec::with_capacity(sizes.len());
-        for &n in sizes {
-            steps.push((n, at));
-            at += n;
-        }
+        let mut rows = PerStep::from_slice(sizes);
+        let running = |rows: &PerStep| {
+            let (mut sum, mut sums) = (0, PerStep::with_capacity(rows.len()));
+            for &n in rows {
+                sums.push(sum);
+                sum += n;
+            }
+            sums
+        };
+        let mut start = running(&rows);
         if reverse {
-            steps.reverse();
+            rows.reverse();
+            start.reverse();
         }
-        let mut before = Vec::with_capacity(sizes.len());
-        let mut sum = 0;
-        for &(n, _) in &steps {
-            before.push(sum);
-            sum += n;
-        }
+        let before = running(&rows);
         let nr = kernel_of::<T>().nr;
         Frame {
-            rows: steps.iter().map(|s| s.0).collect(),
-            start: steps.iter().map(|s| s.1).collect(),
+            total: sizes.iter().sum(),
+            rows,
+            start,
             before,
-            total: at,
             batch: sizes[0],
             index: 0,
             lo: 0,
@@ -74,15 +79,18 @@ impl Frame {
             true => self.batch.div_ceil(BLOCK_ROWS).next_power_of_two(),
             false => 1,
         };
+        if count == 1 {
+            return vec![self.clone()];
+        }
         let each = self.batch.div_ceil(count);
         let mut done = 0;
         let lows = (0..self.batch).step_by(each).enumerate();
         lows.map(|(index, lo)| {
             let rows_of = |&n: &usize| n.clamp(lo, lo + each) - lo;
-            let steps: Vec<usize> = (0..self.steps()).filter(|&s| self.rows[s] > lo).collect();
-            let rows: Vec<usize> = steps.iter().map(|&s| rows_of(&self.rows[s])).collect();
+            let steps: PerStep = (0..self.steps()).filter(|&s| self.rows[s] > lo).collect();
+            let rows: PerStep = steps.iter().map(|&s| rows_of(&self.rows[s])).collect();
             let start = steps.iter().map(|&s| self.start[s] + lo).collect();
-            let mut before = Vec::with_capacity(rows.len());
+            let mut before = PerStep::with_capacity(rows.len());
             let first = done;
             for &n in &rows {
                 before.push(done);

@@ -11,6 +11,7 @@ mod frame;
 mod gated;
 mod gated_back;
 mod gru;
+mod layer;
 mod layer_norm;
 mod layer_norm_back;
 mod lstm;
@@ -26,6 +27,7 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 use checks::Checked;
 use frame::Num;
+pub use layer::{Layer, layer};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::memory;
 use crate::multiversion;
 use crate::ops::copy;
 use crate::parallel::{GRAIN, SendPtr, for_each};
+use crate::simd::by_memory;
 use crate::tensor::Tensor;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -68,8 +69,8 @@ fn contiguous_run<T: Number, S: Side>(_: PhantomData<S>, x: &[T]) -> (T, usize) 
                     acc[j] = S::pick(acc[j], c[j]);
                 }
             }
-            // By way of memory, so that the lanes stay in registers until here; then pairwise.
-            let mut acc = std::hint::black_box(acc);
+            // Pairwise.
+            let mut acc = by_memory(acc);
             let mut width = LANES / 2;
             while width > 0 {
                 for j in 0..width {

@@ -4,11 +4,13 @@
 //! Lanes accumulate short blocks in the element type; blocks fold into a wider total.
 
 use super::plan::{Axis, Odometer, Plan};
+use super::short::{Rows, SHORT, short_rows};
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::memory;
 use crate::multiversion;
 use crate::parallel::{GRAIN, SendPtr, for_each, for_ranges};
+use crate::simd::by_memory;
 use crate::tensor::Tensor;
 use std::ops::Range;
 
@@ -28,6 +30,30 @@ pub(crate) trait Op: Copy + Send + Sync {
     fn fold(self, total: Self::Total, lane: Self::Lane) -> Self::Total;
     fn merge(self, a: Self::Total, b: Self::Total) -> Self::Total;
     fn finish(self, total: Self::Total) -> Self::Out;
+    /// Whether there are a quicker step and join for elements that `watch` finds nothing in.
+    const WATCHED: bool = false;
+    #[inline(always)]
+    fn quick_step(self, lane: Self::Lane, _x: Self::In) -> Self::Lane {
+        lane
+    }
+    #[inline(always)]
+    fn quick_join(self, a: Self::Lane, _b: Self::Lane) -> Self::Lane {
+        a
+    }
+    /// What `watch` begins with.
+    #[inline(always)]
+    fn unseen(self) -> Self::Lane {
+        self.start()
+    }
+    #[inline(always)]
+    fn watch(self, seen: Self::Lane, _x: Self::In) -> Self::Lane {
+        seen
+    }
+    /// Whether nothing was found.
+    #[inline(always)]
+    fn clean(self, _seen: Self::Lane) -> bool {
+        false
+    }
     /// A block's total by a faster way, where the block allows it.
     #[inline(always)]
     fn quick(self, _block: &[Self::In]) -> Option<Self::Total> {
@@ -49,7 +75,7 @@ const FEW: usize = 32;
 const MAX_CUTS: usize = 64;
 
 /// Where totals go: finished into the output, or kept until the ranges of one output are merged.
-struct Sink<O: Op> {
+pub(super) struct Sink<O: Op> {
     out: SendPtr<O::Out>,
     totals: Option<SendPtr<O::Total>>,
 }
@@ -62,10 +88,15 @@ impl<O: Op> Clone for Sink<O> {
 impl<O: Op> Copy for Sink<O> {}
 
 impl<O: Op> Sink<O> {
+    /// The finished output.
+    pub(super) fn of(out: SendPtr<O::Out>) -> Sink<O> {
+        Sink { out, totals: None }
+    }
+
     /// # Safety
     /// `i` is an output that this task alone writes.
     #[inline(always)]
-    unsafe fn put(&self, o: O, i: usize, total: O::Total) {
+    pub(super) unsafe fn put(&self, o: O, i: usize, total: O::Total) {
         match self.totals {
             Some(totals) => totals.get().add(i).write(total),
             None => self.out.get().add(i).write(o.finish(total)),
@@ -101,9 +132,7 @@ fn run<O: Op>(o: O, x: &[O::In], shift: O::Shift) -> O::Total {
                     acc[j] = o.step(acc[j], c[j], shift);
                 }
             }
-            // By way of memory: the compiler then sees consecutive stores and keeps the lanes in
-            // vector registers, which the tree below would otherwise pull apart.
-            let acc = std::hint::black_box(acc);
+            let acc = by_memory(acc);
             for j in 0..8 {
                 let mut all = eight[j];
                 for k in 0..LANES / 32 {
@@ -321,6 +350,16 @@ multiversion! {
     }
 }
 
+/// The rows that `short_rows` reduces, where the plan is of such.
+fn rows_of(plan: &Plan) -> Option<Rows> {
+    match (&plan.kept[..], &plan.reduced[..]) {
+        (&[(_, step)], &[(len, 1)]) if 0 < len && len <= SHORT => {
+            Some(Rows { len, step: usize::try_from(step).ok()? })
+        }
+        _ => None,
+    }
+}
+
 /// Reduces `x` as planned. `shift` holds one value an output, where the operation wants it.
 pub(crate) fn reduce<O: Op>(
     op: &'static str,
@@ -354,6 +393,8 @@ pub(crate) fn reduce<O: Op>(
     let to = SendPtr(out.ptr::<O::Out>());
     let from = SendPtr(x.ptr::<O::In>());
     let shift = SendPtr(shift.map_or(std::ptr::null_mut(), |s| s.ptr::<O::Shift>()));
+    // Rows this short are never cut.
+    let rows = rows_of(plan).filter(|_| cuts == 1);
     for_each(groups * cuts, |task| {
         let (cut, g) = (task / groups, task % groups);
         let k = g * group..((g + 1) * group).min(units);
@@ -361,7 +402,9 @@ pub(crate) fn reduce<O: Op>(
         // SAFETY: the workspace holds `cuts` times all outputs.
         let totals = partial.map(|p| SendPtr(unsafe { p.get().add(cut * plan.outputs) }));
         let sink = Sink { out: to, totals };
-        if plan.by_rows {
+        if let Some(rows) = rows {
+            short_rows(o, rows, from, shift, k, sink);
+        } else if plan.by_rows {
             by_rows(o, plan, from, shift, k, r, sink);
         } else {
             by_outputs(o, plan, from, shift, k, r, sink);

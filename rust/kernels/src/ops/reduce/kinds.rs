@@ -3,6 +3,7 @@
 use super::engine::Op;
 use super::float::Float;
 use crate::dtype::{Bool, Element};
+use crate::simd::by_memory;
 use std::marker::PhantomData;
 
 /// What sums and extremes need of an element.
@@ -23,6 +24,10 @@ pub(crate) trait Number: Element {
     fn one() -> Self::Wide;
     fn scaled(a: Self::Wide, scale: f64) -> Self::Sum;
     fn nan(self) -> bool;
+    /// Whether there is a NaN at all.
+    const FLOAT: bool;
+    /// Not a number where one of both is not.
+    fn mixed(a: Self, x: Self) -> Self;
     /// The largest or the smallest of a block that holds no NaN; None for those that may, and for short ones.
     #[inline(always)]
     fn extreme<const LARGEST: bool>(_block: &[Self]) -> Option<Self> {
@@ -71,6 +76,9 @@ macro_rules! int_number {
             fn scaled(a: i64, _: f64) -> i64 { a }
             #[inline(always)]
             fn nan(self) -> bool { false }
+            const FLOAT: bool = false;
+            #[inline(always)]
+            fn mixed(a: Self, _: Self) -> Self { a }
         }
     )*};
 }
@@ -101,6 +109,9 @@ macro_rules! float_number {
             fn scaled(a: f64, scale: f64) -> $t { (a * scale) as $t }
             #[inline(always)]
             fn nan(self) -> bool { self.is_nan() }
+            const FLOAT: bool = true;
+            #[inline(always)]
+            fn mixed(a: Self, x: Self) -> Self { a + x }
             /// A NaN makes the sum NaN, so that no element needs a test of its own.
             #[inline(always)]
             fn extreme<const LARGEST: bool>(block: &[$t]) -> Option<$t> {
@@ -117,8 +128,7 @@ macro_rules! float_number {
                         sums[j] += c[j];
                     }
                 }
-                // By way of memory, as in the engine's runs.
-                let (best, sums) = std::hint::black_box((best, sums));
+                let (best, sums) = by_memory((best, sums));
                 let (mut eight, mut sum) = ([start; 8], [0.0; 8]);
                 for k in 0..LANES / 8 {
                     for j in 0..8 {
@@ -283,7 +293,19 @@ macro_rules! plain {
             #[inline(always)]
             fn finish(self, $t: $lane) -> $out { let $f = self; let _ = $f; $finish }
             $(#[inline(always)]
-            fn quick(self, block: &[T]) -> Option<T> { T::extreme::<$largest>(block) })?
+            fn quick(self, block: &[T]) -> Option<T> { T::extreme::<$largest>(block) }
+            const WATCHED: bool = T::FLOAT;
+            #[inline(always)]
+            fn quick_step(self, a: T, x: T) -> T { further::<T, $largest>(a, x) }
+            #[inline(always)]
+            fn quick_join(self, a: T, b: T) -> T { further::<T, $largest>(a, b) }
+            #[inline(always)]
+            fn unseen(self) -> T { T::default() }
+            /// A NaN makes the sum NaN.
+            #[inline(always)]
+            fn watch(self, sum: T, x: T) -> T { T::mixed(sum, x) }
+            #[inline(always)]
+            fn clean(self, sum: T) -> bool { !sum.nan() })?
         }
     };
 }

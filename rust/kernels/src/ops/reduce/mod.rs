@@ -5,6 +5,7 @@ mod engine;
 pub(crate) mod float;
 mod kinds;
 mod plan;
+mod short;
 
 pub use arg::{argmax, argmin, max_dim, min_dim};
 
@@ -16,8 +17,10 @@ use crate::ops::copy;
 use crate::parallel::{GRAIN, SendPtr, for_ranges};
 use crate::tensor::Tensor;
 use engine::reduce;
+pub(crate) use kinds::FloatNumber;
 use kinds::*;
 use plan::{Plan, compute_type};
+pub(crate) use short::short_maxima;
 use smallvec::SmallVec;
 use std::sync::Arc;
 

@@ -101,7 +101,7 @@ fn every_reduction_agrees_with_float64_on_any_layout() {
         assert_close(&mean(&x, &axes, true, None).unwrap(), each(&|v| total(v) / n), 1e-6, &what);
         assert_close(
             &amax(&x, &axes, false).unwrap(),
-            each(&|v| v.iter().copied().fold(f64::MIN, f64::max)),
+            each(&|v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             0.0,
             &what,
         );
@@ -169,7 +169,8 @@ fn extremes_along_an_axis_name_their_first_occurrence() {
             let g = groups(&x, &[axis]);
             let first = |v: &Vec<f64>, best: f64| v.iter().position(|&x| x == best).unwrap() as f64;
             let (v, i) = max_dim(&x, axis, false).unwrap();
-            let best: Vec<f64> = g.iter().map(|v| v.iter().copied().fold(f64::MIN, f64::max)).collect();
+            let best: Vec<f64> =
+                g.iter().map(|v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect();
             assert_close(&i, g.iter().zip(&best).map(|(v, &b)| first(v, b)).collect(), 0.0, "max index");
             assert_close(&v, best, 0.0, "max");
             let (v, i) = min_dim(&x, axis, true).unwrap();
@@ -299,4 +300,54 @@ fn results_have_the_same_bits_for_any_number_of_threads() {
         .collect();
     crate::parallel::set_num_threads(before);
     assert!(runs[0] == runs[1] && runs[0] == runs[2]);
+}
+
+#[test]
+fn short_rows_of_every_length_agree_with_float64() {
+    for n in (1..=70).chain([100, 127, 128, 511, 1023, 1024, 1025]) {
+        let wide = floats(&[37, n + 3], n as u64);
+        // Rows that touch, and rows with something between them.
+        let apart = wide.with_layout(wide.layout().slice(1, 2, n, 1));
+        for x in [copy::contiguous("test", &apart).unwrap(), apart] {
+            let rows = groups(&x, &[1]);
+            let want = |f: &dyn Fn(&[f64]) -> f64| rows.iter().map(|row| f(row)).collect::<Vec<_>>();
+            let close =
+                |got: Tensor, f: &dyn Fn(&[f64]) -> f64| assert_close(&got, want(f), 1e-5, &format!("{n}"));
+            close(sum(&x, &[1], false, None).unwrap(), &|r| r.iter().sum());
+            close(prod(&x, &[1], false, None).unwrap(), &|r| r.iter().product());
+            close(amax(&x, &[1], false).unwrap(), &|r| r.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+            close(amin(&x, &[1], false).unwrap(), &|r| r.iter().copied().fold(f64::MAX, f64::min));
+            close(norm(&x, 2.0, &[1], false).unwrap(), &|r| r.iter().map(|v| v * v).sum::<f64>().sqrt());
+            close(logsumexp(&x, &[1], false).unwrap(), &|r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
+            close(var(&x, &[1], false, 0.0).unwrap(), &|r| {
+                let mean = r.iter().sum::<f64>() / r.len() as f64;
+                r.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / r.len() as f64
+            });
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_short_row() {
+    for n in [1, 3, 4, 8, 15, 33, 71] {
+        for at in 0..n {
+            let mut v = vec![1.0f32; 20 * n];
+            (v[17 * n + at], v[5 * n + at], v[6 * n + at]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+            for infinite in [true, false] {
+                if !infinite {
+                    (v[5 * n + at], v[6 * n + at]) = (1.0, 1.0);
+                }
+                let x = Tensor::from_slice("test", &v, &[20, n]).unwrap();
+                for (largest, got) in [(true, amax(&x, &[1], false)), (false, amin(&x, &[1], false))] {
+                    let pick = |row: &Vec<f64>| match row.iter().any(|v| v.is_nan()) {
+                        true => f64::NAN,
+                        false if largest => row.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                        false => row.iter().copied().fold(f64::INFINITY, f64::min),
+                    };
+                    let want: Vec<f64> = groups(&x, &[1]).iter().map(pick).collect();
+                    assert_close(&got.unwrap(), want, 0.0, &format!("{n} {at}"));
+                }
+            }
+        }
+    }
 }

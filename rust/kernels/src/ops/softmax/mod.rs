@@ -6,9 +6,14 @@ use crate::ops::copy;
 use crate::ops::reduce::float::Float;
 use crate::ops::scan::Cut;
 use crate::parallel::{GRAIN, SendPtr, for_each};
+use crate::simd::by_memory;
 use crate::tensor::Tensor;
 use crate::{for_float_types, multiversion};
 use std::ops::Range;
+
+mod short;
+
+use short::{SHORT, backward_short, forward_short};
 
 const LANES: usize = 32;
 
@@ -39,8 +44,7 @@ pub(crate) fn row_max<T: Float>(x: &[T]) -> T {
 /// One value from all lanes, pairwise.
 #[inline(always)]
 fn fold_lanes<T: Float>(acc: [T; LANES], join: impl Fn(T, T) -> T) -> T {
-    // By way of memory: see `lane_sum`.
-    let acc = std::hint::black_box(acc);
+    let acc = by_memory(acc);
     let mut eight = [T::ZERO; 8];
     for j in 0..8 {
         eight[j] = join(join(acc[j], acc[j + 8]), join(acc[j + 16], acc[j + 24]));
@@ -53,9 +57,7 @@ fn fold_lanes<T: Float>(acc: [T; LANES], join: impl Fn(T, T) -> T) -> T {
 /// The sum of lanes, pairwise.
 #[inline(always)]
 pub(crate) fn lane_sum<T: Float>(acc: [T; LANES]) -> f64 {
-    // By way of memory: the compiler then keeps the lanes in vector registers, which the tree below
-    // would otherwise pull apart.
-    let acc = std::hint::black_box(acc);
+    let acc = by_memory(acc);
     let mut eight = [T::ZERO; 8];
     for j in 0..8 {
         eight[j] = (acc[j] + acc[j + 8]) + (acc[j + 16] + acc[j + 24]);
@@ -127,101 +129,6 @@ multiversion! {
                 }
             }
         }
-    }
-}
-
-/// Rows up to this length are turned, so that a lane has a row to itself: nothing is summed across
-/// lanes, and no length leaves lanes idle.
-const SHORT: usize = 256;
-/// Rows turned together.
-const TURNED: usize = 32;
-
-/// Short rows side by side.
-type Turned<T> = [[T; TURNED]; SHORT];
-
-multiversion! {
-    /// As [`forward_rows`], a row in each lane.
-    fn forward_turned<T: Float>(x: &[[T; TURNED]], y: &mut [[T; TURNED]], log: bool) {
-        let y = &mut y[..x.len()];
-        let (mut top, mut sum) = ([-T::INFINITY; TURNED], [T::ZERO; TURNED]);
-        for x in x {
-            for j in 0..TURNED {
-                top[j] = if (x[j] > top[j]) | x[j].is_nan() { x[j] } else { top[j] };
-            }
-        }
-        for i in 0..x.len() {
-            for j in 0..TURNED {
-                let e = (x[i][j] - top[j]).exp();
-                y[i][j] = e;
-                sum[j] += e;
-            }
-        }
-        if log {
-            for j in 0..TURNED {
-                sum[j] = sum[j].ln();
-            }
-            for i in 0..x.len() {
-                for j in 0..TURNED {
-                    y[i][j] = (x[i][j] - top[j]) - sum[j];
-                }
-            }
-            return;
-        }
-        for j in 0..TURNED {
-            sum[j] = T::ONE / sum[j];
-        }
-        for y in y {
-            for j in 0..TURNED {
-                y[j] *= sum[j];
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// As [`backward_rows`], a row in each lane; the result replaces `g`.
-    fn backward_turned<T: Float>(g: &mut [[T; TURNED]], y: &[[T; TURNED]], log: bool) {
-        let y = &y[..g.len()];
-        let mut dot = [T::ZERO; TURNED];
-        for i in 0..g.len() {
-            for j in 0..TURNED {
-                dot[j] += if log { g[i][j] } else { g[i][j] * y[i][j] };
-            }
-        }
-        for i in 0..g.len() {
-            for j in 0..TURNED {
-                g[i][j] = if log { g[i][j] - y[i][j].exp() * dot[j] } else { y[i][j] * (g[i][j] - dot[j]) };
-            }
-        }
-    }
-}
-
-/// As [`forward_rows`], for short rows.
-fn forward_short<T: Float>(x: &[T], y: &mut [T], n: usize, log: bool) {
-    let (mut from, mut to): (Turned<T>, Turned<T>) = ([[T::ZERO; TURNED]; SHORT], [[T::ZERO; TURNED]; SHORT]);
-    for (x, y) in x.chunks(TURNED * n).zip(y.chunks_mut(TURNED * n)) {
-        let rows = x.len() / n;
-        // SAFETY: `rows * n` elements of both; the buffers hold SHORT times TURNED.
-        unsafe { copy::transpose(from.as_mut_ptr().cast(), TURNED, x.as_ptr(), n, rows, n) };
-        forward_turned(&from[..n], &mut to[..n], log);
-        // SAFETY: as above.
-        unsafe { copy::transpose(y.as_mut_ptr(), n, to.as_ptr().cast(), TURNED, n, rows) };
-    }
-}
-
-/// As [`backward_rows`], for short rows.
-fn backward_short<T: Float>(g: &[T], y: &[T], dx: &mut [T], n: usize, log: bool) {
-    let (mut a, mut b): (Turned<T>, Turned<T>) = ([[T::ZERO; TURNED]; SHORT], [[T::ZERO; TURNED]; SHORT]);
-    for ((g, y), dx) in g.chunks(TURNED * n).zip(y.chunks(TURNED * n)).zip(dx.chunks_mut(TURNED * n)) {
-        let rows = g.len() / n;
-        // SAFETY: as in `forward_short`.
-        unsafe {
-            copy::transpose(a.as_mut_ptr().cast(), TURNED, g.as_ptr(), n, rows, n);
-            copy::transpose(b.as_mut_ptr().cast(), TURNED, y.as_ptr(), n, rows, n);
-        }
-        backward_turned(&mut a[..n], &b[..n], log);
-        // SAFETY: as above.
-        unsafe { copy::transpose(dx.as_mut_ptr(), n, a.as_ptr().cast(), TURNED, n, rows) };
     }
 }
 
@@ -333,7 +240,7 @@ fn forward(op: &'static str, x: &Tensor, axis: isize, log: bool) -> Result<Tenso
                 let (at, len) = (r.start * cut.n, r.len() * cut.n);
                 let x = std::slice::from_raw_parts(from.get().add(at), len);
                 let y = std::slice::from_raw_parts_mut(to.get().add(at), len);
-                let work = if cut.n <= SHORT && r.len() >= 8 { forward_short } else { forward_rows };
+                let work = if cut.n <= SHORT { forward_short } else { forward_rows };
                 work(x, y, cut.n, log);
             },
             // SAFETY: matrices lie within both tensors.
@@ -473,7 +380,7 @@ fn backward(op: &'static str, g: &Tensor, y: &Tensor, axis: isize, log: bool) ->
                 let g = std::slice::from_raw_parts(gp.get().add(at), len);
                 let y = std::slice::from_raw_parts(yp.get().add(at), len);
                 let dx = std::slice::from_raw_parts_mut(to.get().add(at), len);
-                let work = if cut.n <= SHORT && r.len() >= 8 { backward_short } else { backward_rows };
+                let work = if cut.n <= SHORT { backward_short } else { backward_rows };
                 work(g, y, dx, cut.n, log);
             },
             // SAFETY: as in `forward`.

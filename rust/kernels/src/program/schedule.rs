@@ -307,19 +307,16 @@ fn scheduled(
     }
     let mut sums: Vec<Total> = Vec::new();
     for &s in totals {
-        let rows = by_rows(&sch, s);
-        sums.push(match (makes(&sch, s), sch.home[s]) {
-            (Some(_), _) if rows.is_some() => {
-                rows.map_or(Total::Step(s), |(left, right)| Total::Rows(left, right))
-            }
-            (Some(i), _) => {
+        sums.push(match (by_rows(&sch, s), makes(&sch, s), sch.home[s]) {
+            (Some((left, right)), ..) => Total::Rows(left, right),
+            (None, Some(i), _) => {
                 instrs[i].reads().for_each(|s| sch.need(s));
                 Total::Whole(instrs[i].kern.clone(), instrs[i].args.clone())
             }
-            (None, Some(Source::Constant) | None) => Total::Times(s),
-            (None, Some(Source::Sequence)) => Total::Over(s),
-            (None, Some(Source::Step)) if sch.known.contains(&s) => Total::Over(s),
-            (None, Some(Source::Step)) => Total::Step(s),
+            (None, None, Some(Source::Constant) | None) => Total::Times(s),
+            (None, None, Some(Source::Sequence)) => Total::Over(s),
+            (None, None, Some(Source::Step)) if sch.known.contains(&s) => Total::Over(s),
+            (None, None, Some(Source::Step)) => Total::Step(s),
         });
     }
 

@@ -173,18 +173,60 @@ fn operands_that_pack_themselves_and_prepacked_ones_give_the_same_bits() {
         };
         let strided = Strided { ptr: b.as_ptr(), line: 1, k: n as isize };
         let (mut c0, mut c1, mut c2) = (vec![0f32; m * n], vec![0f32; m * n], vec![f32::NAN; m * n]);
+        let mut c3 = vec![f32::NAN; m * n];
         // SAFETY: the vectors hold m x k, k x n and m x n elements.
         unsafe {
             gemm_operands(m, n, k, &Gathered(&a, k, 1), &strided, out(&mut c0));
             gemm_operands(m, n, k, &Gathered(&a, k, 1), &Gathered(&b, 1, n), out(&mut c1));
             let packed = PackedB::new("linear", &strided, k, n).unwrap();
             gemm_prepacked(m, &Strided { ptr: a.as_ptr(), line: k as isize, k: 1 }, &packed, out(&mut c2));
+            let panels = n.div_ceil(kernel_of::<f32>().nr);
+            for panel in (0..panels).rev() {
+                rows_by_packed(m, a.as_ptr(), k, &packed, panel..panel + 1, out(&mut c3));
+            }
         }
+        assert_eq!(c0, c3, "{m}x{n}x{k}");
         assert_eq!(c0, c1, "{m}x{n}x{k}");
         assert_eq!(c0, c2, "{m}x{n}x{k}");
         let exact: f64 = (0..k).map(|p| a[p] as f64 * b[p * n] as f64).sum();
         assert!((c0[0] as f64 - exact).abs() < 1e-4);
     }
+}
+
+#[test]
+fn products_of_some_steps_rows_add_up() {
+    fn check<T: GemmElement>(tol: f64) {
+        let nr = kernel_of::<T>().nr;
+        let sizes: [[usize; 4]; 4] = [[1, 1, 1, 1], [5, 3, 2, 3], [13, 40, 4, 8], [130, 70, 7, 16]];
+        for [m, n, steps, rows] in sizes {
+            let (positions, ld, ldb) = (steps * rows, m + 2, n.next_multiple_of(nr) + 1);
+            let (a, b) = (values(positions * ld, 1), values(positions * ldb, 2));
+            let (left, right): (Vec<T>, Vec<T>) = (typed(&a), typed(&b));
+            let (mut packed, mut c) = (vec![T::ZERO; m * positions], vec![T::from_f64(f64::NAN); m * n]);
+            // SAFETY: the vectors hold what the sizes say.
+            unsafe {
+                for s in 0..steps {
+                    let from = (left.as_ptr().add(s * rows * ld), ld, rows);
+                    pack_rows(from, m, s * rows, positions, packed.as_mut_ptr());
+                }
+                for add in [false, true] {
+                    let lefts = [(packed.as_ptr(), m, c.as_mut_ptr())];
+                    add_products(&lefts, (right.as_ptr(), ldb), n, positions, add);
+                }
+            }
+            for i in 0..m {
+                for j in 0..n {
+                    let exact: f64 = (0..positions).map(|p| a[p * ld + i] * b[p * ldb + j]).sum();
+                    assert!(
+                        (c[i * n + j].to_f64() - 2.0 * exact).abs() < tol,
+                        "{m}x{n}x{positions} at {i}, {j}"
+                    );
+                }
+            }
+        }
+    }
+    check::<f32>(1e-4);
+    check::<f64>(1e-12);
 }
 
 #[test]

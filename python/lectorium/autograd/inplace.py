@@ -9,7 +9,7 @@ from typing import Any
 from .. import _core
 from .._core import Node, Op, Tensor, bare_node, edge, needs_grad, next_id, set_grad_enabled
 from .recording import changes_in_place
-from .tape import geometry, refresh_view, view_of_base
+from .tape import geometry, named, refresh_view, view_of_base
 
 
 def _extent(*geometries: tuple[tuple[int, ...], tuple[int, ...], int]) -> tuple[int, int]:
@@ -102,6 +102,8 @@ def apply_inplace(
                 # Seen when the kernel was done.
                 x._bump_version()
                 raise
+            except TypeError as error:
+                raise named(name, error) from None
             x._bump_version()
         else:
             on = set_grad_enabled(False)

@@ -564,7 +564,10 @@ def test_a_cell_must_be_a_function():
 
 
 def test_a_cell_must_return_a_pair():
-    with pytest.raises(TypeError, match=r"must return \(output, state\), got Tensor"):
+    with pytest.raises(
+        TypeError,
+        match=r"must return \(output, state\), got Tensor; where the state is the output too, return it twice: h, h",
+    ):
         lt.scan(lambda x, h: h, lt.ones(3, 2), lt.zeros(2))
 
 
@@ -663,6 +666,17 @@ def test_a_constant_made_inside_is_fine_and_one_changed_inside_is_not():
 
     with pytest.warns(RuntimeWarning, match="it changes a tensor in place"):
         lt.scan(writes, lt.ones(T, B, H), lt.zeros(B, H))
+
+
+def test_running_statistics_are_those_of_the_loop():
+    watched, plain = lt.nn.BatchNorm1d(H), lt.nn.BatchNorm1d(H)
+    x = lt.randn(T, B, H)
+    with pytest.warns(RuntimeWarning, match="it changes a tensor in place"):
+        lt.scan(lambda x, h: (watched(x), h), x, lt.zeros(B, H))
+    for t in range(T):
+        plain(x[t])
+    for name, value in plain.state_dict().items():
+        assert lt.equal(watched.state_dict()[name], value), name
 
 
 def test_closing_over_the_inputs_is_no_confusion():

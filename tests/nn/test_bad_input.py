@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lectorium as lt
@@ -143,7 +144,10 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         r"prelu: weight has shape \[3\], expected \[1\] or \[4\]",
     ),
     (lambda: F.softmax(lt.zeros(2), dim=3), IndexError, "softmax"),
-    (lambda: F.relu([1.0]), TypeError, "expected a Tensor, got list"),
+    (lambda: F.relu([1.0]), TypeError, "relu: expected a Tensor, got list"),
+    (lambda: lt.add(lt.ones(1), None), TypeError, "add: expected a Tensor or a number, got NoneType"),
+    (lambda: lt.ones(1).add_("a"), TypeError, "add_: expected a Tensor or a number, got str"),
+    (lambda: lt.topk([1.0], 1), TypeError, "topk: expected a Tensor, got list"),
     (lambda: F.interpolate(lt.zeros(1, 1, 2)), ValueError, "one of size and scale_factor"),
     (lambda: F.interpolate(lt.zeros(1, 1, 2), 4, mode="cubic"), ValueError, "mode must be one of"),
     (lambda: F.unfold(lt.zeros(1, 1, 2, 2), 3), lt.ShapeError, "unfold: kernel 3x3 .* does not fit"),
@@ -169,3 +173,41 @@ def test_zero_size_batches_pass_through_a_network_and_back() -> None:
     y.sum().backward()
     assert bool((net[0].weight.grad == 0).all())
     assert net[4].bias.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "glu"],
+)
+def test_an_array_is_no_tensor_and_the_error_says_how_to_make_one(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}: input must be a Tensor, got ndarray; convert it with"):
+        getattr(F, name)(np.ones((2, 3, 4), np.float32))
+    with pytest.raises(TypeError, match=f"{name}: input must be a Tensor, got list"):
+        getattr(F, name)([1.0])
+
+
+def test_comparisons_and_products_of_no_tensors_name_the_operation() -> None:
+    x: Any = np.ones(2, np.float32)
+    for op in (lt.allclose, lt.equal):
+        with pytest.raises(TypeError, match=rf"{op.__name__}: other must be a Tensor, got ndarray"):
+            op(lt.ones(2), x)
+    with pytest.raises(TypeError, match="dot: input must be a Tensor, got ndarray"):
+        lt.dot(lt.ones(2), x)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: lt.split(x, 1), "split: a tensor without axes cannot be cut"),
+        (lambda x: lt.chunk(x, 2), "chunk: a tensor without axes cannot be cut"),
+        (lambda x: lt.unflatten(x, 0, (1,)), "unflatten: a tensor without axes has none"),
+        (lambda x: F.embedding(lt.tensor([0]), x), r"embedding: weight must be \[V, D\]"),
+        (
+            F.ctc_greedy_decode,
+            r"ctc_greedy_decode: log_probs has shape \[\], expected \[T, N, C\]",
+        ),
+    ],
+)
+def test_a_tensor_without_axes_is_a_shape_error(call: Any, words: str) -> None:
+    with pytest.raises(lt.ShapeError, match=words):
+        call(lt.tensor(1.0))

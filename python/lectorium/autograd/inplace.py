@@ -8,7 +8,8 @@ from typing import Any
 
 from .. import _core
 from .._core import Node, Op, Tensor, bare_node, edge, needs_grad, next_id, set_grad_enabled
-from .tape import geometry, refresh_view, view_of_base
+from .recording import changes_in_place
+from .tape import geometry, named, refresh_view, view_of_base
 
 
 def _extent(*geometries: tuple[tuple[int, ...], tuple[int, ...], int]) -> tuple[int, int]:
@@ -90,6 +91,7 @@ def apply_inplace(
     function: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:
     """``x.function_(*args)``: writes the result into ``x`` and gives ``x`` its new place in the graph."""
+    changes_in_place()
     name = f"{function.__name__.rstrip('_')}_"
     if not needs_grad((x, *args, *kwargs.values())):
         kernel = getattr(function, "into", None)
@@ -100,6 +102,8 @@ def apply_inplace(
                 # Seen when the kernel was done.
                 x._bump_version()
                 raise
+            except TypeError as error:
+                raise named(name, error) from None
             x._bump_version()
         else:
             on = set_grad_enabled(False)

@@ -11,8 +11,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
-from .._core import Op, Tensor, in_place_changes, is_grad_enabled, set_recorder
+from .._core import Op, Tensor, in_place_changes, is_grad_enabled, recording, set_recorder
 from ..random import default_generator
+
+
+class Unrecorded(Exception):
+    """Raised by a function that cannot be recorded; the text says why."""
+
+
+def changes_in_place() -> None:
+    """Ends a recording before the change, so that the loop that runs instead makes it once."""
+    if recording():
+        raise Unrecorded("it changes a tensor in place; use the out-of-place form")
 
 
 class Entry(NamedTuple):

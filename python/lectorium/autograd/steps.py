@@ -12,15 +12,11 @@ from ..random import Generator, default_generator
 from .carrying import carrying, wants_of
 from .composite import composite_gradients
 from .lowering import Unsupported, program
-from .recording import Entry, Recorder, fill
+from .recording import Entry, Recorder, Unrecorded, fill
 
 Flat = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
 
 _TWO_TO_64 = 1 << 64
-
-
-class Unrecorded(Exception):
-    """Raised by a function that cannot be recorded; the text says why."""
 
 
 class Step:

@@ -92,7 +92,10 @@ def op(forward: Any = None, *, outputs: int = 1, name: str | None = None) -> Any
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args = _positional(made.name, names, defaults, args, kwargs)
-        out, saved = forward(_core, *args)
+        try:
+            out, saved = forward(_core, *args)
+        except TypeError as error:
+            raise named(made.name, error) from None
         note(made, args, out, saved)
         return out
 
@@ -119,12 +122,21 @@ def plain(name: str) -> Callable[..., Any]:
     made.forward = forward
 
     def call(*args: Any) -> Any:
-        out = kernel(*args)
+        try:
+            out = kernel(*args)
+        except TypeError as error:
+            raise named(name, error) from None
         seen(made, args, out)
         return out
 
     call.__name__ = call.__qualname__ = name
     return call
+
+
+def named(name: str, error: TypeError) -> TypeError:
+    """An argument of another type is told of where the operation is not known: its name goes in front."""
+    text = str(error)
+    return TypeError(f"{name}: {text}") if text.startswith("expected ") else error
 
 
 # PyTorch's names for what the formulas here call x and y.

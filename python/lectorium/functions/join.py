@@ -70,6 +70,13 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([x if x.ndim > 1 else ops.reshape(x, [1, -1]) for x in tensors], 0)
 
 
+def _cut_axis(op: str, input: Tensor, dim: int) -> int:
+    axis = normalized(op, dim, input.ndim)
+    if input.ndim == 0:
+        raise _core.ShapeError(f"{op}: a tensor without axes cannot be cut; use .reshape(1) first")
+    return axis
+
+
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts of an axis: equal ones of a size, or of the given sizes.
 
@@ -77,7 +84,7 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
         >>> [p.tolist() for p in lt.arange(5).split(2)]
         [[0, 1], [2, 3], [4]]
     """
-    axis = normalized("split", dim, input.ndim)
+    axis = _cut_axis("split", input, dim)
     whole = input.shape[axis]
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
@@ -105,8 +112,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """
     if chunks < 1:
         raise ValueError(f"chunk: chunks must be 1 or more, got {chunks}")
-    axis = normalized("chunk", dim, input.ndim)
-    if input.ndim and input.shape[axis] == 0:
+    axis = _cut_axis("chunk", input, dim)
+    if input.shape[axis] == 0:
         return split(input, [0] * chunks, axis)
     return split(input, max(1, -(-input.shape[axis] // chunks)), axis)
 

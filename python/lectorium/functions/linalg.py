@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from .. import _core, ops
+from .._checks import tensor_of
 from .._core import Tensor
 from .shape import normalized
 
 
 def _axes(name: str, x: Tensor, n: int) -> None:
-    if x.ndim != n:
+    if tensor_of(name, x).ndim != n:
         raise _core.ShapeError(
             f"{name}: expected {n} axes, got shape {list(x.shape)}; lectorium.matmul broadcasts"
         )

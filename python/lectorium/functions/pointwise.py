@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .. import _core, ops
+from .._checks import tensor_of
 from .._core import Tensor
 
 
@@ -192,6 +193,7 @@ def allclose(
         >>> lt.allclose(lt.ones(2), lt.ones(2) + 1e-8)
         True
     """
+    input, other = tensor_of("allclose", input), tensor_of("allclose", other, "other")
     return bool(_core.all(isclose(input.detach(), other.detach(), rtol, atol, equal_nan)).item())
 
 
@@ -202,4 +204,5 @@ def equal(input: Tensor, other: Tensor) -> bool:
         >>> lt.equal(lt.ones(2), lt.ones(3))
         False
     """
+    input, other = tensor_of("equal", input), tensor_of("equal", other, "other")
     return input.shape == other.shape and bool(_core.all(_core.eq(input, other)).item())

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from .. import _core
 from .._core import Tensor
-from ..autograd.steps import Unrecorded, run
+from ..autograd.recording import Unrecorded
+from ..autograd.steps import run
 from . import join
 
 Cell = Callable[[Any, Any], tuple[Any, Any]]
@@ -151,7 +152,10 @@ def _answer(got: Any) -> tuple[Any, Any]:
     pair = cast("tuple[Any, ...]", got)
     if not isinstance(got, tuple) or len(pair) != 2:
         shown = f"{len(pair)} values" if isinstance(got, tuple) else type(got).__name__
-        raise TypeError(f"scan: the cell must return (output, state), got {shown}")
+        raise TypeError(
+            f"scan: the cell must return (output, state), got {shown}; where the state is the output too, "
+            "return it twice: h, h"
+        )
     return pair[0], pair[1]
 
 

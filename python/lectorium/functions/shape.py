@@ -72,6 +72,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
         (2, 2, 3)
     """
     axis = normalized("unflatten", dim, input.ndim)
+    if input.ndim == 0:
+        raise _core.ShapeError("unflatten: a tensor without axes has none to take apart; use .reshape")
     whole = input.shape[axis]
     sizes = list(sizes)
     if -1 in sizes:

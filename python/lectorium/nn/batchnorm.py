@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor, dtype as DType
+from ..autograd.recording import changes_in_place
 from . import functional as F, init
 from ._make import filled, parameter, size
 from .functional._shared import ShapeError
@@ -103,6 +104,7 @@ class _BatchNorm(_NormBase):
         self._check_input(input)
         factor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
+            changes_in_place()
             seen = int(self.num_batches_tracked.item()) + 1
             _core.fill_into(self.num_batches_tracked, seen)
             if self.momentum is None:

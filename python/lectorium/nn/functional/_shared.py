@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 from ... import _core, ops
+from ..._checks import tensor_of as tensor_of
 from ..._core import Tensor
 from ...autograd.inplace import apply_inplace
 
@@ -29,16 +30,6 @@ def numbers(op: str, name: str, value: Any, n: int) -> tuple[int, ...]:
             return tuple(v.__index__() for v in value)
     wanted = "an int" if n == 1 else f"an int or {n} ints"
     raise TypeError(f"{op}: {name} must be {wanted}, got {value!r}")
-
-
-def tensor_of(op: str, value: Any, name: str = "input") -> Tensor:
-    """The value, if it is a tensor."""
-    if not isinstance(value, Tensor):
-        hint = (
-            "; convert it with lectorium.from_numpy(array)" if hasattr(value, "__array_interface__") else ""
-        )
-        raise TypeError(f"{op}: {name} must be a Tensor, got {type(value).__name__}{hint}")
-    return value
 
 
 def batched(op: str, x: Any, axes: int, layout: str) -> tuple[Tensor, bool]:

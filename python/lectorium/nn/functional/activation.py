@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import ops
 from ..._core import Tensor
-from ._shared import ShapeError, applied, axis_of
+from ._shared import ShapeError, applied, axis_of, tensor_of
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         >>> lt.nn.functional.glu(lt.tensor([3.0, 0.0]))
         tensor([1.5000])
     """
-    axis = axis_of("glu", dim, input.ndim)
+    axis = axis_of("glu", dim, tensor_of("glu", input).ndim)
     size = input.shape[axis] if input.ndim else 1
     if size % 2:
         raise ShapeError(f"glu: the axis must have an even size, but axis {axis} has size {size}")

@@ -34,9 +34,11 @@ def _lengths(op: str, name: str, given: Lengths, n: int | None) -> list[int]:
 def _batch(op: str, log_probs: Tensor) -> tuple[Tensor, int | None]:
     """Log probabilities ``[T, N, C]``, and N; None for one sample without its axis."""
     log_probs = tensor_of(op, log_probs, "log_probs")
+    if log_probs.ndim not in (2, 3):
+        raise ShapeError(f"{op}: log_probs has shape {list(log_probs.shape)}, expected [T, N, C] or [T, C]")
     if log_probs.ndim == 2:
         return ops.unsqueeze(log_probs, 1), None
-    return log_probs, log_probs.shape[1] if log_probs.ndim == 3 else 0
+    return log_probs, log_probs.shape[1]
 
 
 def ctc_loss(

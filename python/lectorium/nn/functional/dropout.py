@@ -7,10 +7,11 @@ import math
 from ... import _core, ops
 from ..._core import Tensor
 from ...random import default_generator
-from ._shared import ShapeError, in_place
+from ._shared import ShapeError, in_place, tensor_of
 
 
-def _check(op: str, p: float) -> None:
+def _check(op: str, input: Tensor, p: float) -> None:
+    tensor_of(op, input)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"{op}: dropout probability has to be between 0 and 1, but got {p}")
 
@@ -23,7 +24,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         >>> sorted(set(y.tolist()))
         [0.0, 2.0]
     """
-    _check("dropout", p)
+    _check("dropout", input, p)
     if not training or p == 0.0 or input.numel() == 0:
         return input
     seed, offset = default_generator._reserve_dropout(input.numel())
@@ -43,7 +44,7 @@ def _drop_planes(input: Tensor, p: float, inplace: bool) -> Tensor:
 def _channels(
     op: str, input: Tensor, p: float, training: bool, inplace: bool, axes: tuple[int, ...]
 ) -> Tensor:
-    _check(op, p)
+    _check(op, input, p)
     if input.ndim not in axes:
         raise ShapeError(
             f"{op}: expected an input of {' or '.join(map(str, axes))} axes, got shape {list(input.shape)}"
@@ -65,7 +66,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
                  [2., 2., 2., 2.],
                  [0., 0., 0., 0.]]])
     """
-    if input.ndim == 2 and training:
+    if tensor_of("dropout1d", input).ndim == 2 and training:
         out = _channels("dropout1d", ops.unsqueeze(input, 0), p, training, inplace, (3,))
         return input if inplace else ops.squeeze(out, (0,))
     return _channels("dropout1d", input, p, training, inplace, (2, 3))
@@ -100,7 +101,7 @@ _SELU_FLOOR = -1.7580993408473766
 
 
 def _alpha(op: str, input: Tensor, p: float, training: bool, inplace: bool, shape: list[int]) -> Tensor:
-    _check(op, p)
+    _check(op, input, p)
     if not training or p == 0.0 or input.numel() == 0:
         return input
     if p == 1.0:
@@ -128,7 +129,8 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
         >>> abs(round(y.mean().item(), 1)), round(y.std().item(), 1)
         (0.0, 1.0)
     """
-    return _alpha("alpha_dropout", input, p, training, inplace, list(input.shape))
+    shape = list(tensor_of("alpha_dropout", input).shape)
+    return _alpha("alpha_dropout", input, p, training, inplace, shape)
 
 
 def feature_alpha_dropout(
@@ -143,5 +145,6 @@ def feature_alpha_dropout(
                  [ 1.6656,  1.6656],
                  [-0.7792, -0.7792]]])
     """
-    shape = [*input.shape[:2], *[1] * (input.ndim - 2)]
+    axes = tensor_of("feature_alpha_dropout", input).ndim
+    shape = [*input.shape[:2], *[1] * (axes - 2)]
     return _alpha("feature_alpha_dropout", input, p, training, inplace, shape)

@@ -7,7 +7,7 @@ from typing import Any
 from ... import _core, ops
 from ..._core import Tensor
 from ...autograd.function import Function
-from ._shared import tensor_of
+from ._shared import ShapeError, tensor_of
 
 
 class _ScaleGradient(Function):
@@ -52,6 +52,8 @@ def embedding(
         )
     if sparse:
         raise ValueError("embedding: sparse gradients are not supported; leave sparse=False")
+    if tensor_of("embedding", weight, "weight").ndim == 0:
+        raise ShapeError("embedding: weight must be [V, D], a row for each index, got shape []")
     rows = weight.shape[0]
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:

@@ -1,6 +1,6 @@
 """``lt.scan`` beside the same cell in a Python loop, here and in PyTorch: training steps of own cells.
 
-python benches/scan.py [--threads 2] [--steps 50] [--batch 1 8 32] [--hidden 128] [--rounds 6]
+python benches/scan.py [--threads 2] [--steps 50] [--batch 1 8 32] [--hidden 128] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--library", choices=["lectorium", "torch"], help="measure this one, here")
     args = parser.parse_args()
     if args.library:

@@ -758,7 +758,7 @@ def _shared(w):
 
 
 @pytest.mark.parametrize("needs", [True, False])
-@pytest.mark.parametrize(("batch", "steps"), [(16, 3), (17, 21), (40, 9), (130, 5)])
+@pytest.mark.parametrize(("batch", "steps"), [(6, 4), (16, 3), (17, 21), (40, 9), (130, 5)])
 @pytest.mark.parametrize("make", [_gated, _summed, _shared])
 def test_parts_of_a_batch_go_their_own_way_to_the_same_gradients(make, batch, steps, needs):
     w = {"x": leaf(I, 4 * H), "h": leaf(H, 4 * H), "b": leaf(4 * H), "y": leaf(H, H)}
@@ -775,3 +775,26 @@ def test_parts_of_a_batch_go_their_own_way_to_the_same_gradients(make, batch, st
         bits.append([t.detach().numpy().tobytes() for t in (*outs, *found)])
     lt.set_num_threads(before)
     assert bits[0] == bits[1] == bits[2]
+
+
+def test_inputs_whose_rows_do_not_lie_together():
+    w = {"x": leaf(I, 4 * H), "h": leaf(H, 4 * H), "b": leaf(4 * H), "y": leaf(H, H)}
+    state = leaf(20, H), leaf(20, H)
+    for x in (
+        leaf(I, 5, 20).permute(1, 2, 0),
+        leaf(20, 5, I).transpose(0, 1),
+        leaf(5, 20, 2 * I)[:, :, ::2],
+        leaf(5, 1, I).expand(5, 20, I),
+        leaf(5, 20, 1).expand(5, 20, I),
+    ):
+        check(_gated(w), x.detach(), state, list(w.values()), rtol=1e-8)
+
+
+def test_products_of_two_types_in_one_sum():
+    single, double = leaf(H, H, dtype=lt.float32), leaf(H, H)
+
+    def cell(x, h):
+        h = lt.tanh(h @ double + (x @ single) + x.to(lt.float64) @ double)
+        return h, h
+
+    check(cell, leaf(4, 20, H, dtype=lt.float32), leaf(20, H), (single, double), rtol=1e-5)

@@ -97,8 +97,8 @@ fn added_up(
             (used == 1 && !keep.contains(&s) && is_product(&instrs[m], metas, home)).then_some(m)
         };
         let (Some(first), Some(second)) = (own(*a), own(*b)) else { continue };
-        let same = metas[*a].shape == metas[*b].shape && !instrs[i].makes().any(|s| keep.contains(&s));
-        if !same {
+        let same = metas[*a].shape == metas[*b].shape && metas[*a].dtype == metas[*b].dtype;
+        if !same || instrs[i].makes().any(|s| keep.contains(&s)) {
             continue;
         }
         // One of them is added to the other, if it is not added to something already.

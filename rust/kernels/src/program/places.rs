@@ -12,6 +12,7 @@ use super::sums::{self, Sum};
 use crate::error::Result;
 use crate::layout::{Dims, Layout};
 use crate::memory;
+use crate::ops::copy;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 
@@ -188,6 +189,9 @@ impl<'a> Loop<'a> {
         let totals = &self.env.plan.totals;
         let left = |slot: usize| -> Result<Spot> {
             let all = self.env.whole(slot)?;
+            // Rows of adjacent elements, in whatever order.
+            let rows = all.strides()[2] == 1 && all.strides()[1] >= 0;
+            let all = if rows { all.clone() } else { copy::contiguous("scan", all)? };
             let first = self.mine(all.with_layout(all.layout().select(0, 0)));
             Ok(Spot::new([first.clone(), first], all.strides()[0], 0))
         };

@@ -23,6 +23,8 @@ pub(super) struct Sum {
     dtype: DType,
     /// Of each product: the total's number, the rows (None: ones), how many columns they have, and the sum.
     products: Vec<(usize, Option<Fixed>, usize, Tensor)>,
+    /// Where the rows lie.
+    _lefts: Vec<Spot>,
     space: Block,
 }
 
@@ -72,7 +74,7 @@ impl Sum {
         left: impl Fn(usize) -> Result<Spot>,
     ) -> Result<Sum> {
         let (rows, n) = (meta.shape[0], meta.shape[1]);
-        let mut products = Vec::new();
+        let (mut products, mut lefts) = (Vec::new(), Vec::new());
         for (number, total) in totals.iter().enumerate() {
             match total {
                 Total::Rows(Some(s), r) if *r == slot => {
@@ -80,6 +82,7 @@ impl Sum {
                     let m = spot.layout().shape()[1];
                     let fixed = Fixed::matrix(&spot, m).ok_or_else(absent)?;
                     products.push((number, Some(fixed), m, Tensor::empty("scan", &[m, n], meta.dtype)?));
+                    lefts.push(spot);
                 }
                 Total::Rows(None, r) if *r == slot => {
                     products.push((number, None, 1, Tensor::empty("scan", &[n], meta.dtype)?));
@@ -90,7 +93,7 @@ impl Sum {
         let columns: usize = products.iter().map(|(_, _, m, _)| m).sum();
         let space = memory::allocate("scan", (columns * rows * steps * meta.dtype.size()).max(8))?;
         let right = Fixed::matrix(right, n).ok_or_else(absent)?;
-        Ok(Sum { right, n, rows, dtype: meta.dtype, products, space })
+        Ok(Sum { right, n, rows, dtype: meta.dtype, products, _lefts: lefts, space })
     }
 
     /// Adds the products of these steps, which follow one another; the first ones are what there is.

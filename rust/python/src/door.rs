@@ -15,12 +15,13 @@ const GIL_GRAIN: usize = 1 << 15;
 
 /// Lets Python's signal handlers run; whether one raised something, which is then in `raised`.
 fn signalled(raised: &Mutex<Option<PyErr>>) -> bool {
-    match Python::attach(|py| py.check_signals()) {
-        Ok(()) => false,
-        Err(e) => {
+    // None in a thread that is still here when Python has gone.
+    match Python::try_attach(|py| py.check_signals()) {
+        Some(Err(e)) => {
             *raised.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);
             true
         }
+        Some(Ok(())) | None => false,
     }
 }
 

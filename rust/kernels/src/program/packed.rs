@@ -77,7 +77,7 @@ impl Env<'_> {
     }
 
     /// Runs the steps, in reverse order if asked to, with `carried` at the start.
-    pub fn body(&mut self, carried: Vec<Tensor>, reverse: bool, ends: &[usize]) -> Result<Left> {
+    pub fn body(&mut self, carried: Vec<Tensor>, reverse: bool) -> Result<Left> {
         let plan = self.plan;
         let parts = &plan.body;
         // Few rows have products of another kind, which are not packed: each variant has its own nodes.
@@ -88,7 +88,7 @@ impl Env<'_> {
             let variant = &parts.variants[*number];
             let mut part = Loop::new(env, rows.clone(), &variant.metas, reverse);
             let start = carried.iter().map(|t| part.mine(t.clone())).collect();
-            part.run(&variant.nodes, &packs[*number], start, ends)
+            part.run(&variant.nodes, &packs[*number], start)
         };
         if let [all] = &parts.ranges[..] {
             return one(all);
@@ -103,20 +103,10 @@ impl Env<'_> {
             lefts.push(left.into_inner().unwrap_or_else(|p| p.into_inner()).ok_or_else(absent)??);
         }
         // Rows of carried values stand side by side; shares of totals are added in order.
-        let joined = |get: &dyn Fn(&Left) -> Option<&Tensor>| -> Result<Option<Tensor>> {
-            let list: Option<Vec<&Tensor>> = lefts.iter().map(get).collect();
-            list.map(|l| shape::cat(&l, 0)).transpose()
-        };
-        let mut all = Left { carried: Vec::new(), sums: Vec::new(), finals: Vec::new() };
+        let mut all = Left { carried: Vec::new(), sums: Vec::new() };
         for i in 0..plan.carries.len() {
-            all.carried.push(joined(&|l| l.carried.get(i))?.ok_or_else(absent)?);
-        }
-        for (i, &s) in ends.iter().enumerate() {
-            all.finals.push(if parts.by_rows[s] {
-                joined(&|l| l.finals[i].as_ref())?
-            } else {
-                lefts[0].finals[i].clone()
-            });
+            let rows: Vec<&Tensor> = lefts.iter().map(|l| &l.carried[i]).collect();
+            all.carried.push(shape::cat(&rows, 0)?);
         }
         for i in 0..plan.totals.len() {
             let mut sum: Option<Tensor> = None;

@@ -106,7 +106,7 @@ impl Program {
         }
         env.early()?;
         let start = states.iter().map(|t| copy::contiguous("scan", t)).collect::<Result<_>>()?;
-        let ended = env.body(start, false, &[])?.carried;
+        let ended = env.body(start, false)?.carried;
         env.late()?;
         // What users get shares memory with nothing else.
         let mut outputs: Vec<Tensor> = Vec::new();
@@ -171,11 +171,10 @@ impl Program {
                 None => zeros(carry.from, None)?,
             });
         }
-        let first: Vec<usize> = ends.carries().map(|(_, to)| to).collect();
         env.early()?;
-        let Left { sums, finals, .. } = env.body(start, true, &first)?;
+        let Left { sums, carried } = env.body(start, true)?;
         env.late()?;
-        let mut finals = finals.into_iter();
+        let mut carried = carried.into_iter();
         let mut gradients = Gradients {
             inputs: ends
                 .inputs
@@ -187,7 +186,7 @@ impl Program {
                 .iter()
                 .zip(&ends.states)
                 .map(|(next, s)| match (next, s) {
-                    (Some(_), Some(_)) => Ok(finals.next().flatten()),
+                    (Some(_), Some(_)) => Ok(carried.next()),
                     (None, Some(s)) => env.first(*s).map(Some),
                     _ => Ok(None),
                 })

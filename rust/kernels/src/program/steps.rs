@@ -36,11 +36,10 @@ pub(super) struct Loop<'a> {
     pub scratch: Option<Block>,
 }
 
-/// What the loop leaves behind: carried values, totals, and values of the last step.
+/// What the loop leaves behind: carried values and totals.
 pub(super) struct Left {
     pub carried: Vec<Tensor>,
     pub sums: Vec<Option<Tensor>>,
-    pub finals: Vec<Option<Tensor>>,
 }
 
 /// A node with its operands and results found.
@@ -203,7 +202,6 @@ impl<'a> Loop<'a> {
         nodes: &'a [Node],
         packs: &'a [Option<Packed>],
         start: Vec<Tensor>,
-        ends: &[usize],
     ) -> Result<Left> {
         let (env, plan) = (self.env, self.env.plan);
         let steps: Vec<usize> =
@@ -267,11 +265,6 @@ impl<'a> Loop<'a> {
         }
         let last = self.moment(env.steps - 1);
         let carried = plan.carries.iter().map(|c| self.at(c.to, last)).collect::<Result<_>>()?;
-        let mut finals = Vec::new();
-        for &slot in ends {
-            let known = self.find(slot).and_then(|()| self.at(slot, last));
-            finals.push(known.ok());
-        }
-        Ok(Left { carried, sums, finals })
+        Ok(Left { carried, sums })
     }
 }

@@ -798,3 +798,30 @@ def test_products_of_two_types_in_one_sum():
         return h, h
 
     check(cell, leaf(4, 20, H, dtype=lt.float32), leaf(20, H), (single, double), rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [5, 20])
+def test_sums_of_products_in_any_order(batch):
+    u, w, v, b = leaf(I, H), leaf(H, H), leaf(H, H), leaf(H)
+    x, z, h = leaf(T, batch, I), leaf(T, batch, I), leaf(batch, H)
+
+    def state_first(x, h):
+        h = lt.tanh(h @ w + x @ u + b)
+        return h, h
+
+    def inputs_only(xs, h):
+        h = lt.tanh(h + (xs[0] @ u + xs[1] @ u))
+        return h, h
+
+    def seen(x, hs):
+        y = hs[0] @ w + hs[1] @ v + b
+        return y, (lt.tanh(y), lt.sigmoid(hs[1]))
+
+    def carried(x, hs):
+        y = hs[0] @ w + hs[1] @ v + b
+        return y * hs[1], (y, hs[1] * 0.5)
+
+    check(state_first, x, h, (u, w, b))
+    check(inputs_only, (x, z), h, (u,))
+    check(seen, x, (h, leaf(batch, H)), (w, v, b))
+    check(carried, x, (h, leaf(batch, H)), (w, v, b))

@@ -101,8 +101,8 @@ fn added_up(
         if !same || instrs[i].makes().any(|s| keep.contains(&s)) {
             continue;
         }
-        // One of them is added to the other, if it is not added to something already.
-        let free = |m: usize| instrs[m].args.len() < 4;
+        // One of them is added to the other, if it is not added to something already and not made ahead.
+        let free = |m: usize| instrs[m].args.len() < 4 && !of_sequence(&instrs[m], home);
         let (m, onto) = match (free(first), free(second)) {
             (true, true) if first > second => (first, *b),
             (_, true) => (second, *a),
@@ -144,7 +144,9 @@ fn with_bias(
                     == metas[product].shape[metas[product].shape.len().saturating_sub(1)..]
                 && metas[bias].dtype == metas[product].dtype
                 && matches!(instrs[m].args.get(2), None | Some(Arg::Missing))
-                && is_product(&instrs[m], metas, home);
+                && is_product(&instrs[m], metas, home)
+                // What is added to another result lies in its place, not in one that is kept.
+                && (instrs[m].args.len() < 4 || !instrs[i].makes().any(|s| keep.contains(&s)));
             if fits {
                 let mut with = instrs[m].clone();
                 with.args.resize(with.args.len().max(3), Arg::Missing);
@@ -221,13 +223,17 @@ fn fusable(instr: &Instr, metas: &[Meta]) -> Option<Micro> {
 }
 
 fn whole(instr: Instr, metas: &[Meta], home: &[Option<Source>], keep: &HashSet<usize>) -> Node {
-    let ahead = matches!(instr.args.first(), Some(Arg::Slot(s)) if home[*s] == Some(Source::Sequence))
-        && !instr.makes().any(|s| keep.contains(&s));
+    let ahead = of_sequence(&instr, home) && !instr.makes().any(|s| keep.contains(&s));
     match is_product(&instr, metas, home) {
         true if ahead => Node::Ahead(instr),
         true => Node::Product(instr),
         false => Node::Whole(instr),
     }
+}
+
+/// Whether its first operand is there for all steps before the loop.
+fn of_sequence(instr: &Instr, home: &[Option<Source>]) -> bool {
+    matches!(instr.args.first(), Some(Arg::Slot(s)) if home[*s] == Some(Source::Sequence))
 }
 
 /// Whether it is a product with a right side that is worth packing.

@@ -62,7 +62,8 @@ class AddingRecipe(Recipe):
         return AddingNets()
 
     def build(self, settings: Settings, facts: Mapping[str, Any]) -> nn.Module:
-        return AddingNets(settings.options["cell"].split(","), settings.options["hidden"])
+        options = settings.options
+        return AddingNets(options["cell"].split(","), options["hidden"], options["length"])
 
     def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
         return optim.Adam(model.parameters(), lr=settings.lr)

@@ -148,6 +148,13 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lt.add(lt.ones(1), None), TypeError, "add: expected a Tensor or a number, got NoneType"),
     (lambda: lt.ones(1).add_("a"), TypeError, "add_: expected a Tensor or a number, got str"),
     (lambda: lt.topk([1.0], 1), TypeError, "topk: expected a Tensor, got list"),
+    (lambda: lt.squeeze([1.0]), TypeError, "squeeze: expected a Tensor, got list"),
+    (
+        lambda: lt.transpose(np.ones((2, 3)), 0, 1),
+        TypeError,
+        r"transpose: expected a Tensor, got ndarray; convert it with lectorium.from_numpy\(array\)",
+    ),
+    (lambda: lt.cat([lt.ones(1), 1]), TypeError, "^cat: expected a Tensor, got int"),
     (lambda: F.interpolate(lt.zeros(1, 1, 2)), ValueError, "one of size and scale_factor"),
     (lambda: F.interpolate(lt.zeros(1, 1, 2), 4, mode="cubic"), ValueError, "mode must be one of"),
     (lambda: F.unfold(lt.zeros(1, 1, 2, 2), 3), lt.ShapeError, "unfold: kernel 3x3 .* does not fit"),

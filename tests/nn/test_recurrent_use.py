@@ -220,6 +220,22 @@ def test_a_layer_is_copied_converted_and_saved_like_any_module(name: str, tmp_pa
     assert flat(layer.double()(x.double()))[0].dtype is lt.float64
 
 
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_kind_runs_in_half_precision(name: str, dtype: str) -> None:
+    wide = getattr(nn, name)(4, 4)
+    kind, bound = getattr(lt, dtype), {"float16": 0.01, "bfloat16": 0.06}[dtype]
+    half, x = copy.deepcopy(wide).to(kind), lt.randn(5, 2, 4)
+    for batch in (0, 2):
+        part = x[:, :batch]
+        got, want = half(part.to(kind)), wide(part)
+        for a, b in zip([got[0], *flat(got[1])], [want[0], *flat(want[1])], strict=True):
+            assert a.dtype.name == dtype
+            np.testing.assert_allclose(a.detach().float().numpy(), b.detach().numpy(), atol=bound)
+    got[0].float().sum().backward()
+    assert all(p.grad is not None and p.grad.dtype.name == dtype for p in half.parameters())
+
+
 @pytest.mark.parametrize("name", ["LSTM", "LSTMCell"])
 @pytest.mark.parametrize("weight", ["weight_hh", "bias_hh", "bias_ih"])
 def test_a_tensor_stands_in_for_a_deleted_weight(name: str, weight: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .. import _core, ops
+from .._checks import tensor_of
 from .._core import Tensor, dtype as DType
 from . import init
 from ._make import parameter, size
@@ -223,11 +224,8 @@ class RecurrentCell(Form):
 
     def _refuse(self, x: Any) -> NoReturn:
         name, n = type(self).__name__, self.input_size
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: input must be a Tensor, got {type(x).__name__}")
-        raise ShapeError(
-            f"{name}: expected an input of shape [batch, {n}] or [{n}], got shape {list(x.shape)}"
-        )
+        shape = list(tensor_of(name, x).shape)
+        raise ShapeError(f"{name}: expected an input of shape [batch, {n}] or [{n}], got shape {shape}")
 
     def extra_repr(self) -> str:
         said = f"{self.input_size}, {self.hidden_size}"

@@ -141,12 +141,15 @@ def random_(
         >>> lt.empty(1000, dtype=lt.int64).random_(3, 6).unique()
         tensor([3, 4, 5])
     """
-    if high is None and low is None:
-        # By default up to what the dtype counts exactly.
-        high = 1 << (24 if self.dtype.is_floating_point else 31 if self.dtype.itemsize > 2 else 7)
-    elif high is None:
-        low, high = None, low
-    gen, start, top = generator or default_generator, low or 0, high
+    if high is not None:
+        start, top = low or 0, high
+    elif low is not None:
+        start, top = 0, low
+    else:
+        # Up to what the dtype counts exactly.
+        bits = 24 if self.dtype.is_floating_point else 31 if self.dtype.itemsize > 2 else 7
+        start, top = 0, 1 << bits
+    gen = generator or default_generator
     return _fresh(self, "random_", lambda: _core.randint(gen, list(self.shape), start, top, self.dtype))
 
 

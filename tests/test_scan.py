@@ -642,6 +642,17 @@ def test_what_cannot_be_recorded_runs_as_a_loop_and_says_why(cell, reason):
     assert re.search(reason, text), text
 
 
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_a_layer_in_a_cell_begins_at_zero_in_each_step(options):
+    layer = nn.GRU(H, H, dtype=lt.float64, **options)
+
+    def reads(x, h):
+        y, _ = layer(x)
+        return y, h + y[-1, :, :H]
+
+    check(reads, leaf(T, 3, B, H), leaf(B, H), tuple(layer.parameters()))
+
+
 @pytest.mark.filterwarnings("ignore:scan")
 def test_a_scan_in_a_scan_is_a_program_in_a_loop():
     w = leaf(H, H)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .. import _core, ops
+from .. import _core, creation, ops
 from .._checks import tensor_of
 from .._core import Tensor, dtype as DType
 from . import init
@@ -151,6 +151,9 @@ class Form(Module):
         raise AssertionError
 
     def _zeros(self, lead: tuple[int, ...], dtype: DType) -> States:
+        if _core.recording():
+            # The recorder has to see that they are the same in each step.
+            return tuple([creation.zeros(*lead, n, dtype=dtype) for n in self._sizes])
         return tuple([_core.zeros((*lead, n), dtype) for n in self._sizes])
 
     def _options(self) -> str:

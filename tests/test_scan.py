@@ -642,6 +642,71 @@ def test_what_cannot_be_recorded_runs_as_a_loop_and_says_why(cell, reason):
     assert re.search(reason, text), text
 
 
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_a_layer_in_a_cell_begins_at_zero_in_each_step(options):
+    layer = nn.GRU(H, H, dtype=lt.float64, **options)
+
+    def reads(x, h):
+        y, _ = layer(x)
+        return y, h + y[-1, :, :H]
+
+    check(reads, leaf(T, 3, B, H), leaf(B, H), tuple(layer.parameters()))
+
+
+@pytest.mark.filterwarnings("ignore:scan")
+def test_a_scan_in_a_scan_is_a_program_in_a_loop():
+    w = leaf(H, H)
+    taken = []
+
+    def inner(x, h):
+        taken.append(None)
+        h = lt.tanh(x + h @ w)
+        return h, h
+
+    def outer(x, h):
+        y, h = lt.scan(inner, x, h)
+        return y.sum(0), h
+
+    def plain(x, h):
+        y, h = loop(inner, x, h)
+        return y[0].sum(0), h
+
+    x, h = leaf(4, 9, B, H), leaf(B, H)
+    with pytest.warns(RuntimeWarning, match="as a loop: it calls scan, which then runs as a program"):
+        got = lt.scan(outer, x, h)
+    # Once for each step of the outer one, and once more to hold the new program against.
+    assert len(taken) == 5
+    want = loop(plain, x, h)
+    for a, b in zip(flat(got), flat(want), strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9)
+    for a, b in zip(*(gradients(flat(r), [x, h, w]) for r in (got, want)), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_scan_is_recomputed_in_a_checkpoint_from_its_first_use_on(dropout):
+    cell, drop = nn.GRUCell(H, H, dtype=lt.float64), nn.Dropout(dropout)
+
+    def steps(x, h):
+        h = drop(cell(x, h))
+        return h, h
+
+    x, h = leaf(T, B, H), leaf(B, H)
+    leaves, found = [x, h, *cell.parameters()], []
+
+    def whole(x, h):
+        return lt.scan(steps, x, h)
+
+    # The first time the program is made, the second time it is there.
+    for run in (lt.utils.checkpoint.checkpoint, lt.utils.checkpoint.checkpoint, lambda f, *args: f(*args)):
+        lt.manual_seed(3)
+        y, last = run(whole, x, h)
+        found.append(gradients([y, last], leaves))
+    for a, b, c in zip(*found, strict=True):
+        np.testing.assert_array_equal(a.numpy(), c.numpy())
+        np.testing.assert_array_equal(b.numpy(), c.numpy())
+
+
 def test_the_loop_after_a_fallback_draws_the_same_numbers():
     def cell(x, h):
         h = h + F.dropout(x, 0.5) * float(x[0, 0])

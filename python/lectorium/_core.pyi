@@ -345,7 +345,7 @@ class Tensor:
         self, num_samples: _int, replacement: _bool = False, *, generator: Generator | None = None
     ) -> Tensor: ...
     def random_(
-        self, low: _int = 0, high: _int | None = None, *, generator: Generator | None = None
+        self, low: _int | None = None, high: _int | None = None, *, generator: Generator | None = None
     ) -> Self: ...
 
     # Python's protocols and operators.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from . import _core
+from ._checks import tensor_of
 from ._core import (
     Op,
     Tensor,
@@ -217,9 +218,9 @@ def full(
     return finish(made, device, requires_grad)
 
 
-def like(x: Tensor, dtype: DType | None, device: Any) -> tuple[list[int], DType, Any]:
+def like(op: str, x: Tensor, dtype: DType | None, device: Any) -> tuple[list[int], DType, Any]:
     """Shape, dtype and device: those of ``x`` where none is given."""
-    return list(x.shape), dtype or x.dtype, x.device_type if device is None else device
+    return list(tensor_of(op, x).shape), dtype or x.dtype, x.device_type if device is None else device
 
 
 def empty_like(
@@ -231,7 +232,7 @@ def empty_like(
         >>> lt.empty_like(lt.ones(2)).shape
         (2,)
     """
-    shape, dtype, device = like(input, dtype, device)
+    shape, dtype, device = like("empty_like", input, dtype, device)
     return finish(_core.empty(shape, dtype), device, requires_grad)
 
 
@@ -244,7 +245,7 @@ def zeros_like(
         >>> lt.zeros_like(lt.ones(2))
         tensor([0., 0.])
     """
-    shape, dtype, device = like(input, dtype, device)
+    shape, dtype, device = like("zeros_like", input, dtype, device)
     return finish(_core.zeros(shape, dtype), device, requires_grad)
 
 
@@ -274,7 +275,7 @@ def full_like(
         >>> lt.full_like(lt.zeros(2), 3)
         tensor([3., 3.])
     """
-    shape, dtype, device = like(input, dtype, device)
+    shape, dtype, device = like("full_like", input, dtype, device)
     return finish(_core.full(shape, fill_value, dtype), device, requires_grad)
 
 

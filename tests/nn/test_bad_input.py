@@ -148,6 +148,13 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lt.add(lt.ones(1), None), TypeError, "add: expected a Tensor or a number, got NoneType"),
     (lambda: lt.ones(1).add_("a"), TypeError, "add_: expected a Tensor or a number, got str"),
     (lambda: lt.topk([1.0], 1), TypeError, "topk: expected a Tensor, got list"),
+    (lambda: lt.squeeze([1.0]), TypeError, "squeeze: expected a Tensor, got list"),
+    (
+        lambda: lt.transpose(np.ones((2, 3)), 0, 1),
+        TypeError,
+        r"transpose: expected a Tensor, got ndarray; convert it with lectorium.from_numpy\(array\)",
+    ),
+    (lambda: lt.cat([lt.ones(1), 1]), TypeError, "^cat: expected a Tensor, got int"),
     (lambda: F.interpolate(lt.zeros(1, 1, 2)), ValueError, "one of size and scale_factor"),
     (lambda: F.interpolate(lt.zeros(1, 1, 2), 4, mode="cubic"), ValueError, "mode must be one of"),
     (lambda: F.unfold(lt.zeros(1, 1, 2, 2), 3), lt.ShapeError, "unfold: kernel 3x3 .* does not fit"),
@@ -184,6 +191,39 @@ def test_an_array_is_no_tensor_and_the_error_says_how_to_make_one(name: str) -> 
         getattr(F, name)(np.ones((2, 3, 4), np.float32))
     with pytest.raises(TypeError, match=f"{name}: input must be a Tensor, got list"):
         getattr(F, name)([1.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (F.softmax, "softmax"),
+        (lambda x: F.log_softmax(x, 0), "log_softmax"),
+        (lambda x: F.prelu(x, lt.ones(1)), "prelu"),
+        (lambda x: F.pixel_shuffle(x, 2), "pixel_shuffle"),
+        (lambda x: F.pixel_unshuffle(x, 2), "pixel_unshuffle"),
+        (lambda x: F.channel_shuffle(x, 2), "channel_shuffle"),
+        (lambda x: lt.split(x, 1), "split"),
+        (lambda x: lt.chunk(x, 1), "chunk"),
+        (lambda x: lt.select(x, 0, 0), "select"),
+        (lt.unbind, "unbind"),
+        (lt.flatten, "flatten"),
+        (lambda x: lt.unflatten(x, 0, (1, 1)), "unflatten"),
+        (lambda x: lt.movedim(x, 0, 0), "movedim"),
+        (lt.t, "t"),
+        (lt.diag, "diag"),
+        (lt.zeros_like, "zeros_like"),
+        (lt.randn_like, "randn_like"),
+        (nn.init.xavier_uniform_, "xavier_uniform_"),
+        (nn.init.kaiming_normal_, "kaiming_normal_"),
+        (nn.init.orthogonal_, "orthogonal_"),
+        (nn.init.dirac_, "dirac_"),
+    ],
+)
+def test_functions_made_of_operations_take_tensors_only(call: Callable[[Any], Any], name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name}: input must be a Tensor, got list$"):
+        call([1.0])
+    with pytest.raises(TypeError, match=rf"^{name}: input must be a Tensor, got ndarray; convert it with"):
+        call(np.ones((1, 4, 2, 2), np.float32))
 
 
 def test_comparisons_and_products_of_no_tensors_name_the_operation() -> None:

@@ -220,6 +220,42 @@ def test_a_layer_is_copied_converted_and_saved_like_any_module(name: str, tmp_pa
     assert flat(layer.double()(x.double()))[0].dtype is lt.float64
 
 
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_kind_runs_in_half_precision(name: str, dtype: str) -> None:
+    wide = getattr(nn, name)(4, 4)
+    kind, bound = getattr(lt, dtype), {"float16": 0.01, "bfloat16": 0.06}[dtype]
+    half, x = copy.deepcopy(wide).to(kind), lt.randn(5, 2, 4)
+    for batch in (0, 2):
+        part = x[:, :batch]
+        got, want = half(part.to(kind)), wide(part)
+        for a, b in zip([got[0], *flat(got[1])], [want[0], *flat(want[1])], strict=True):
+            assert a.dtype.name == dtype
+            np.testing.assert_allclose(a.detach().float().numpy(), b.detach().numpy(), atol=bound)
+    got[0].float().sum().backward()
+    assert all(p.grad is not None and p.grad.dtype.name == dtype for p in half.parameters())
+
+
+@pytest.mark.parametrize("name", ["LSTM", "LSTMCell"])
+@pytest.mark.parametrize("weight", ["weight_hh", "bias_hh", "bias_ih"])
+def test_a_tensor_stands_in_for_a_deleted_weight(name: str, weight: str) -> None:
+    layer = getattr(nn, name)(3, 4)
+    x = lt.randn(2, 3) if name.endswith("Cell") else lt.randn(5, 2, 3)
+    weight += "" if name.endswith("Cell") else "_l0"
+    twin = copy.deepcopy(layer)
+    layer.raw = nn.Parameter(getattr(layer, weight).detach() * 2)
+    delattr(layer, weight)
+    # As for dropout of weights: made anew before each call.
+    setattr(layer, weight, layer.raw / 2)
+    want, got = flat(twin(x))[0], flat(layer(x))[0]
+    assert lt.equal(got, want)
+    want.sum().backward()
+    got.sum().backward()
+    assert lt.equal(layer.raw.grad * 2, getattr(twin, weight).grad)
+    with lt.no_grad():
+        assert lt.equal(flat(layer(x))[0], want)
+
+
 def test_dropout_without_a_second_layer_is_pointed_out() -> None:
     with pytest.warns(UserWarning, match=r"LSTM: dropout acts between layers, so dropout=0.5 does nothing"):
         nn.LSTM(2, 3, dropout=0.5)
@@ -260,7 +296,21 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: L2(lt.zeros(0, 2, 3)), lt.ShapeError, r"one step at least, got shape \[0, 2, 3\]"),
     (lambda: G(lt.zeros(2, 0, 3)), lt.ShapeError, r"one step at least, got shape \[2, 0, 3\]"),
     (lambda: L2([1, 2]), TypeError, "LSTM: input must be a Tensor or a PackedSequence, got list"),
-    (lambda: L2(X.double()), TypeError, "linear: .*float64"),
+    (
+        lambda: L2(X.double()),
+        TypeError,
+        r"^LSTM: the input is float64 and the weights float32; convert one of them with \.to\(dtype\)$",
+    ),
+    (lambda: G(X.long()), TypeError, "^GRU: the input is int64 and the weights float32"),
+    (lambda: G(X.double(), lt.zeros(1, 5, 4)), TypeError, "^GRU: the input is float64 and the weights"),
+    (lambda: L2(X.half(), lengths=[5, 2]), TypeError, "^LSTM: the input is float16 and the weights float32"),
+    (lambda: L2(rnn.pack_sequence([X[:, 0].bfloat16()])), TypeError, "^LSTM: the input is bfloat16 and the"),
+    (lambda: C(X[0].double()), TypeError, "^LSTMCell: the input is float64 and the weights float32"),
+    (
+        lambda: nn.MUT2Cell(3, 3, dtype=lt.bfloat16)(X[0]),
+        TypeError,
+        "^MUT2Cell: the input is float32 and the weights bfloat16",
+    ),
     (
         lambda: L2(rnn.pack_sequence([lt.zeros(3, 4)])),
         lt.ShapeError,

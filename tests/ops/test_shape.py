@@ -261,7 +261,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: lt.ones(4).as_strided((-1,), (1,)), ValueError, "as_strided"),
     (lambda: lt.ones(4).repeat(), ValueError, "repeat"),
     (lambda: lt.ones(4).repeat(-1), ValueError, "repeat"),
-    (lambda: lt.ones(4).repeat(2**62), (ValueError, RuntimeError, MemoryError), ""),
+    (lambda: lt.ones(4).repeat(2**62), MemoryError, "more elements than memory can address"),
     (lambda: lt.ones(4).repeat_interleave(-1), ValueError, "repeat_interleave"),
     (lambda: lt.ones(4).unflatten(0, (3, 2)), lt.ShapeError, "unflatten"),
     (lambda: lt.ones(4).flatten(1), IndexError, "flatten"),

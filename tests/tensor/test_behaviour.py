@@ -310,6 +310,7 @@ def test_fills_refuse_bad_parameters() -> None:
         lambda: x.bernoulli_(2.0),
         lambda: x.exponential_(-1.0),
         lambda: x.random_(5, 5),
+        lambda: x.random_(0),
     ):
         with pytest.raises((ValueError, RuntimeError)):
             bad()

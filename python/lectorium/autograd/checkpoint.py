@@ -139,6 +139,26 @@ class _Nothing:
         pass
 
 
+class _Aside:
+    """The keeper of what is run to look at it: as without a checkpoint."""
+
+    def keep(self, made: Op, saved: tuple[Any, ...], version: int) -> Any:
+        return saved
+
+    def nested(self, call: _Call, inputs: _Values) -> None:
+        pass
+
+
+@contextmanager
+def aside() -> Generator[None, None, None]:
+    """What runs here is no part of the checkpointed function around it, as it may run once only."""
+    if top_keeper() is None:
+        yield
+    else:
+        with _top(_Aside()):
+            yield
+
+
 def checkpoint(
     function: Callable[..., Any],
     *args: Any,

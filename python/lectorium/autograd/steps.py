@@ -10,6 +10,7 @@ from .. import _core
 from .._core import Op, Program, Run, Tensor, is_grad_enabled, note, set_grad_enabled
 from ..random import Generator, default_generator
 from .carrying import carrying, wants_of
+from .checkpoint import aside
 from .composite import composite_gradients
 from .lowering import Unsupported, program
 from .recording import Entry, Recorder, Unrecorded, fill
@@ -115,8 +116,9 @@ def run(
     """
     dice = default_generator._state()
     try:
-        step = Step(cell, *_start(xs, 0, states))
-        made = step.why or _made(cell, code, step, xs, states, dice)
+        with aside():
+            step = Step(cell, *_start(xs, 0, states))
+            made = step.why or _made(cell, code, step, xs, states, dice)
     finally:
         default_generator._set_state(dice)
     if isinstance(made, str):

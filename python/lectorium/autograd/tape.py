@@ -133,9 +133,17 @@ def plain(name: str) -> Callable[..., Any]:
     return call
 
 
+# What the compiled module says where the kernel is a method of tensors.
+_NO_TENSOR = "' object is not an instance of 'Tensor'"
+
+
 def named(name: str, error: TypeError) -> TypeError:
     """An argument of another type is told of where the operation is not known: its name goes in front."""
     text = str(error)
+    if text.endswith(_NO_TENSOR):
+        kind = text[1 : -len(_NO_TENSOR)]
+        hint = "; convert it with lectorium.from_numpy(array)" if kind == "ndarray" else ""
+        text = f"expected a Tensor, got {kind}{hint}"
     return TypeError(f"{name}: {text}") if text.startswith("expected ") else error
 
 

@@ -245,7 +245,9 @@ class BatchSampler(Sampler[list[int]]):
 
         Example:
             >>> random = lt.data.RandomSampler(range(4), generator=lt.Generator().manual_seed(0))
-            >>> sorted(lt.data.BatchSampler(random, 2, False).state_dict()) == sorted(random.state_dict())
+            >>> batches = lt.data.BatchSampler(random, 2, False)
+            >>> epoch = list(batches)
+            >>> batches.state_dict() == random.state_dict()
             True
         """
         return sampler_state(self.sampler)

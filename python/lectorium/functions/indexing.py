@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core, ops
+from .._checks import tensor_of
 from .._core import Tensor, needs_grad
 from ..autograd.inplace import apply_inplace
 from .shape import broadcast_shapes, normalized
@@ -131,7 +132,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
         >>> lt.index_copy(lt.zeros(3), 0, lt.tensor([2]), lt.ones(1))
         tensor([0., 0., 1.])
     """
-    axis = normalized("index_copy", dim, input.ndim)
+    axis = normalized("index_copy", dim, tensor_of("index_copy", input).ndim)
     if index.ndim > 1 or source.ndim != input.ndim or (source.ndim and source.shape[axis] != index.numel()):
         raise _core.ShapeError(
             f"index_copy: an index of shape {list(index.shape)} and a source of {list(source.shape)} "
@@ -149,7 +150,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         >>> lt.index_fill(lt.zeros(3), 0, lt.tensor([0]), 7)
         tensor([7., 0., 0.])
     """
-    axis = normalized("index_fill", dim, input.ndim)
+    axis = normalized("index_fill", dim, tensor_of("index_fill", input).ndim)
     out = ops.index_put(ops.transpose(input, 0, axis), _core.full([], value, input.dtype), [index])
     return ops.transpose(out, 0, axis)
 
@@ -203,7 +204,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return ops.gather(ops.reshape(input, [input.numel()]), 0, ops.reshape(indices, [indices.numel()]))
-    axis = normalized("take_along_dim", dim, input.ndim)
+    axis = normalized("take_along_dim", dim, tensor_of("take_along_dim", input).ndim)
     if indices.ndim != input.ndim:
         raise _core.ShapeError(
             f"take_along_dim: expected indices of {input.ndim} axes, got shape {list(indices.shape)}"

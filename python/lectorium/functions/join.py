@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _core, ops
+from .._checks import tensor_of
 from .._core import Tensor
 from .shape import normalized
 
@@ -71,7 +72,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _cut_axis(op: str, input: Tensor, dim: int) -> int:
-    axis = normalized(op, dim, input.ndim)
+    axis = normalized(op, dim, tensor_of(op, input).ndim)
     if input.ndim == 0:
         raise _core.ShapeError(f"{op}: a tensor without axes cannot be cut; use .reshape(1) first")
     return axis
@@ -125,7 +126,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         >>> lt.tensor([[1, 2], [3, 4]]).unbind()[1]
         tensor([3, 4])
     """
-    axis = normalized("unbind", dim, input.ndim)
+    axis = normalized("unbind", dim, tensor_of("unbind", input).ndim)
     if input.ndim == 0:
         raise _core.ShapeError("unbind: a tensor without axes has no slices")
     # Their gradients are joined in one pass; each slice on its own would fill a gradient of the whole.
@@ -139,7 +140,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         >>> lt.tensor([[1, 2], [3, 4]]).select(1, 0)
         tensor([1, 3])
     """
-    axis = normalized("select", dim, input.ndim)
+    axis = normalized("select", dim, tensor_of("select", input).ndim)
     basic, _ = _core.parse_index(input, (*[slice(None)] * axis, index))
     return ops.basic_index(input, basic)
 

@@ -97,7 +97,7 @@ def rand_like(
         >>> lt.rand_like(lt.zeros(2, 3)).shape
         (2, 3)
     """
-    shape, dtype, device = like(input, dtype, device)
+    shape, dtype, device = like("rand_like", input, dtype, device)
     return rand(shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -110,7 +110,7 @@ def randn_like(
         >>> lt.randn_like(lt.zeros(2, 3)).shape
         (2, 3)
     """
-    shape, dtype, device = like(input, dtype, device)
+    shape, dtype, device = like("randn_like", input, dtype, device)
     return randn(shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 

@@ -57,6 +57,8 @@ def scan(cell: Cell, inputs: Any, state: Any, *, length: int | None = None) -> t
     steps = _steps(xs, length)
     if steps == 1:
         return _loop(cell, inputs, state, steps)
+    if _core.recording():
+        raise Unrecorded("it calls scan, which then runs as a program of its own")
     why = _outside(xs, states)
     shapes: list[Any] = []
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from .. import _core, ops
+from .._checks import tensor_of
 from .._core import Tensor
 
 
@@ -51,7 +52,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         >>> lt.flatten(lt.zeros(2, 3, 4), 1).shape
         (2, 12)
     """
-    n = input.ndim
+    n = tensor_of("flatten", input).ndim
     if n == 0:
         return ops.reshape(input, [1])
     for d in (start_dim, end_dim):
@@ -71,7 +72,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
         >>> lt.zeros(2, 6).unflatten(1, (2, 3)).shape
         (2, 2, 3)
     """
-    axis = normalized("unflatten", dim, input.ndim)
+    axis = normalized("unflatten", dim, tensor_of("unflatten", input).ndim)
     if input.ndim == 0:
         raise _core.ShapeError("unflatten: a tensor without axes has none to take apart; use .reshape")
     whole = input.shape[axis]
@@ -113,7 +114,7 @@ def t(input: Tensor) -> Tensor:
         >>> lt.zeros(2, 3).t().shape
         (3, 2)
     """
-    if input.ndim > 2:
+    if tensor_of("t", input).ndim > 2:
         raise _core.ShapeError(
             f"t: expected at most 2 axes, got shape {list(input.shape)}; use .transpose or .mT"
         )
@@ -137,7 +138,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         >>> lt.zeros(2, 3, 4).movedim(0, -1).shape
         (3, 4, 2)
     """
-    n = input.ndim
+    n = tensor_of("movedim", input).ndim
     src = [normalized("movedim", d, n) for d in ([source] if isinstance(source, int) else source)]
     dst = [
         normalized("movedim", d, n) for d in ([destination] if isinstance(destination, int) else destination)
@@ -262,7 +263,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         tensor([[1, 0],
                 [0, 2]])
     """
-    if input.ndim == 2:
+    if tensor_of("diag", input).ndim == 2:
         return ops.clone(ops.diagonal(input, diagonal, 0, 1))
     if input.ndim != 1:
         raise _core.ShapeError(f"diag: expected a vector or a matrix, got shape {list(input.shape)}")

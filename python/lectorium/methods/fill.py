@@ -99,6 +99,8 @@ def normal_(
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Exponential random numbers of rate ``lambd``: their mean is ``1 / lambd``.
 
+    Errors: ValueError unless ``lambd`` is above 0.
+
     Example:
         >>> round(lt.empty(100000).exponential_(lambd=5.0).mean().item(), 1)
         0.2
@@ -112,7 +114,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """1 with probability ``p``, else 0.
 
-    ``p`` is a number, or a tensor that broadcasts. Errors: an error for ``p`` outside 0 to 1.
+    ``p`` is a number, or a tensor that broadcasts. Errors: ValueError for ``p`` outside 0 to 1.
 
     Example:
         >>> round(lt.empty(100000).bernoulli_(0.3).mean().item(), 1)
@@ -129,22 +131,26 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 
 
 def random_(
-    self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+    self: Tensor, low: int | None = None, high: int | None = None, *, generator: Generator | None = None
 ) -> Tensor:
     """Random integers from ``low`` to below ``high``; ``random_(high)`` starts at 0.
 
-    Errors: an error unless ``low < high``.
+    Errors: ValueError unless ``low < high``.
 
     Example:
         >>> lt.empty(1000, dtype=lt.int64).random_(3, 6).unique()
         tensor([3, 4, 5])
     """
-    if high is None:
-        # By default up to what the dtype counts exactly.
+    if high is not None:
+        start, top = low or 0, high
+    elif low is not None:
+        start, top = 0, low
+    else:
+        # Up to what the dtype counts exactly.
         bits = 24 if self.dtype.is_floating_point else 31 if self.dtype.itemsize > 2 else 7
-        low, high = (0, low) if low else (0, 1 << bits)
-    gen, top = generator or default_generator, high
-    return _fresh(self, "random_", lambda: _core.randint(gen, list(self.shape), low, top, self.dtype))
+        start, top = 0, 1 << bits
+    gen = generator or default_generator
+    return _fresh(self, "random_", lambda: _core.randint(gen, list(self.shape), start, top, self.dtype))
 
 
 METHODS = (fill_, zero_, uniform_, normal_, exponential_, bernoulli_, random_)

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .. import _core, ops
+from .. import _core, creation, ops
+from .._checks import tensor_of
 from .._core import Tensor, dtype as DType
 from . import init
 from ._make import parameter, size
@@ -93,6 +94,21 @@ class Form(Module):
         else:
             init.uniform_(p, -bound, bound)
 
+    def _weights(self, names: tuple[str, ...]) -> tuple[Any, ...]:
+        """The parameters of one layer and direction, None where there is none."""
+        p, own, buffers = self._parameters, self.__dict__, self._buffers
+        # With weight dropout and the like a tensor that is no parameter has come in a deleted one's place.
+        return tuple([p[n] if n in p else own.get(n, buffers.get(n)) for n in names])
+
+    def _check_dtype(self, x: Tensor, name: str) -> None:
+        """The input has the type of the weights, of which this is one."""
+        weight = self._parameters.get(name)
+        if weight is not None and x.dtype is not weight.dtype:
+            raise TypeError(
+                f"{type(self).__name__}: the input is {x.dtype.name} and the weights {weight.dtype.name}; "
+                "convert one of them with .to(dtype)"
+            )
+
     def _initial(self, k: Any, hx: Any, lead: tuple[int, ...], dtype: DType) -> States:
         """The caller's states, checked, or the learned ones: ``[*lead, n]``."""
         if hx is None:
@@ -135,6 +151,9 @@ class Form(Module):
         raise AssertionError
 
     def _zeros(self, lead: tuple[int, ...], dtype: DType) -> States:
+        if _core.recording():
+            # The recorder has to see that they are the same in each step.
+            return tuple([creation.zeros(*lead, n, dtype=dtype) for n in self._sizes])
         return tuple([_core.zeros((*lead, n), dtype) for n in self._sizes])
 
     def _options(self) -> str:
@@ -189,6 +208,7 @@ class RecurrentCell(Form):
         axes = len(shape)
         if not 0 < axes < 3 or shape[-1] != self.input_size:
             self._refuse(input)
+        self._check_dtype(input, self.slots[0])
         k = ops if _core.is_grad_enabled() or _core.recording() else _core
         alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
@@ -199,7 +219,7 @@ class RecurrentCell(Form):
             state = self._initial(k, hx, shape[:-1], input.dtype)
             if alone:
                 state = tuple([k.unsqueeze(s, 0) for s in state])
-        w = tuple(map(self._parameters.get, self.slots))
+        w = self._weights(self.slots)
         _, *after = self._through(k, x, state, w, [batch], False)
         if alone:
             after = [k.squeeze(s, 0) for s in after]
@@ -207,11 +227,8 @@ class RecurrentCell(Form):
 
     def _refuse(self, x: Any) -> NoReturn:
         name, n = type(self).__name__, self.input_size
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: input must be a Tensor, got {type(x).__name__}")
-        raise ShapeError(
-            f"{name}: expected an input of shape [batch, {n}] or [{n}], got shape {list(x.shape)}"
-        )
+        shape = list(tensor_of(name, x).shape)
+        raise ShapeError(f"{name}: expected an input of shape [batch, {n}] or [{n}], got shape {shape}")
 
     def extra_repr(self) -> str:
         said = f"{self.input_size}, {self.hidden_size}"

@@ -71,8 +71,7 @@ class RecurrentLayer(Form):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters, one list a layer and direction."""
-        p = self._parameters
-        return [[w for n in names if (w := p.get(n)) is not None] for names in self._names]
+        return [[w for w in self._weights(names) if w is not None] for names in self._names]
 
     def flatten_parameters(self) -> None:
         """Does nothing: there is no faster memory layout to bring the weights to.
@@ -89,6 +88,7 @@ class RecurrentLayer(Form):
         first = self.batch_first and axes == 3
         if not 1 < axes < 4 or shape[-1] != self.input_size or not shape[first]:
             self._refuse(input)
+        self._check_dtype(input, self._names[0][0])
         # Where nothing is recorded the kernels themselves: a step is little more than its calls.
         k = ops if _core.is_grad_enabled() or _core.recording() else _core
         batch = 1 if axes == 2 else shape[not first]
@@ -110,10 +110,10 @@ class RecurrentLayer(Form):
         self, k: Any, x: Any, given: States | None, batch: int, sizes: list[int] | None
     ) -> tuple[Any, list[Any]]:
         """All layers over ``[T, B, I]``, or over packed rows; states are ``[layers * directions, B, n]``."""
-        p, names = self._parameters, self._names
+        names = self._names
         count = len(names)
         if count == 1:
-            w = tuple(map(p.get, names[0]))
+            w = self._weights(names[0])
             if self._direct(k, x):
                 # The states keep their axis for the one layer.
                 first = self._zeros((1, batch), x.dtype) if given is None else given
@@ -135,7 +135,7 @@ class RecurrentLayer(Form):
         for i in range(0, count, both):
             outs: list[Tensor] = []
             for j in range(i, i + both):
-                w = tuple(map(p.get, names[j]))
+                w = self._weights(names[j])
                 y, *final = self._through(k, x, initial[j], w, sizes, j > i)
                 outs.append(y)
                 finals.append(tuple(final))
@@ -178,6 +178,7 @@ class RecurrentLayer(Form):
     ) -> tuple[Any, Any]:
         """Packed rows, and states in the order of the caller's sequences."""
         batch, given = sizes[0], None
+        self._check_dtype(rows, self._names[0][0])
         if hx is not None or self.learn_initial_state:
             given = self._initial(ops, hx, (len(self._names), batch), rows.dtype)
             if order is not None:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from .. import _core
+from .._checks import tensor_of as _tensor_of
 from .._core import Tensor
 from ..random import Generator, default_generator
 
@@ -172,7 +173,7 @@ def eye_(tensor: Tensor) -> Tensor:
         >>> lt.nn.init.eye_(lt.empty(1, 2))
         tensor([[1., 0.]])
     """
-    if tensor.ndim != 2:
+    if _tensor_of("eye_", tensor).ndim != 2:
         raise ValueError(
             f"eye_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}"
         )
@@ -192,7 +193,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         >>> conv(lt.tensor([[5.0, 6.0, 7.0]])).tolist()
         [[5.0, 6.0, 7.0]]
     """
-    shape = tensor.shape
+    shape = _tensor_of("dirac_", tensor).shape
     if len(shape) not in (3, 4, 5):
         raise ValueError(
             f"dirac_: only tensors with 3, 4, or 5 dimensions are supported, got shape {list(shape)}"
@@ -224,8 +225,8 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
 _calculate_fan_in_and_fan_out = _fans
 
 
-def _empty(tensor: Tensor) -> bool:
-    if 0 not in tensor.shape:
+def _empty(op: str, tensor: Tensor) -> bool:
+    if 0 not in _tensor_of(op, tensor).shape:
         return False
     warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
     return True
@@ -243,7 +244,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | No
         >>> bound, round(w.max().item(), 2), round(w.min().item(), 2)
         (0.1, 0.1, -0.1)
     """
-    if _empty(tensor):
+    if _empty("xavier_uniform_", tensor):
         return tensor
     fan_in, fan_out = _fans(tensor)
     bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / (fan_in + fan_out))
@@ -260,7 +261,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
         >>> (2 / (300 + 500)) ** 0.5, round(w.std().item(), 3)
         (0.05, 0.05)
     """
-    if _empty(tensor):
+    if _empty("xavier_normal_", tensor):
         return tensor
     fan_in, fan_out = _fans(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
@@ -290,7 +291,7 @@ def kaiming_uniform_(
         >>> (6 / 600) ** 0.5, round(w.max().item(), 2)
         (0.1, 0.1)
     """
-    if _empty(tensor):
+    if _empty("kaiming_uniform_", tensor):
         return tensor
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
@@ -313,7 +314,7 @@ def kaiming_normal_(
         >>> (2 / 800) ** 0.5, round(w.std().item(), 3)
         (0.05, 0.05)
     """
-    if _empty(tensor):
+    if _empty("kaiming_normal_", tensor):
         return tensor
     return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
 
@@ -326,7 +327,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         >>> bool(lt.allclose(w @ w.T, lt.eye(3), atol=1e-5))
         True
     """
-    if tensor.ndim < 2:
+    if _tensor_of("orthogonal_", tensor).ndim < 2:
         raise ValueError(
             f"orthogonal_: only tensors with 2 or more dimensions are supported, got {list(tensor.shape)}"
         )
@@ -354,7 +355,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
         >>> (w == 0).sum(0)
         tensor([3, 3, 3, 3])
     """
-    if tensor.ndim != 2:
+    if _tensor_of("sparse_", tensor).ndim != 2:
         raise ValueError(
             f"sparse_: only tensors with 2 dimensions are supported, got shape {list(tensor.shape)}"
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _core
 from .._core import Tensor
 from ..ops.cells import LAYER_NORM_EPS, split
+from ..ops.recurrent import HALF
 from . import init
 from ._recurrent import Form, RecurrentCell, Shapes
 from ._recurrent_layer import RecurrentLayer
@@ -69,8 +71,14 @@ class LayerNormForm(_TwoStates):
 
     def _prepare(self, k: Any, x: Any, w: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         w_ih, w_hh, gain_ih, gain_hh, gain_ch, b_ih, b_ch = w
-        gates = k.layer_norm(k.linear(x, w_ih), 1, gain_ih, b_ih, LAYER_NORM_EPS)[0]
-        return gates, (w_hh, gain_hh, gain_ch, b_ch)
+        gates, dtype = k.linear(x, w_ih), x.dtype
+        if dtype in HALF:
+            # Layer normalisation has kernels of float32 and float64 only.
+            gates, gain_ih, b_ih = (
+                None if t is None else k.cast(t, _core.float32) for t in (gates, gain_ih, b_ih)
+            )
+        gates = k.layer_norm(gates, 1, gain_ih, b_ih, LAYER_NORM_EPS)[0]
+        return k.cast(gates, dtype) if dtype in HALF else gates, (w_hh, gain_hh, gain_ch, b_ch)
 
     def _reset(self, name: str, p: Tensor, bound: float) -> None:
         if name.startswith("weight_ln"):

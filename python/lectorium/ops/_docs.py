@@ -10,9 +10,10 @@ _RESULTS = {
     "same": "Any shape; the dtype stays.",
     "test": "Any shape and dtype; the result is bool.",
     "bits": "Integers or bools, whose shapes broadcast. Errors: TypeError for floats.",
-    "shift": "Integers, whose shapes broadcast. Errors: TypeError for floats and bools.",
+    "shift": "Integers, whose shapes broadcast. Errors: TypeError for floats.",
     "pair": "Shapes broadcast, dtypes promote. Errors: ShapeError for shapes that do not fit.",
     "bool": "Shapes broadcast; the result is bool. Errors: ShapeError for shapes that do not fit.",
+    "triangle": "Two axes or more; the dtype stays. Errors: ShapeError for fewer axes.",
     "axes": "Errors: IndexError for an axis that does not exist, or one that is empty.",
 }
 
@@ -28,7 +29,7 @@ abs same
 tensor([3, 0, 2])
 
 sign same
--1, 0 or 1; 0 for NaN. No gradient.
+-1, 0 or 1; 0 for NaN. The gradient is 0.
 >>> lt.sign(lt.tensor([-0.5, 0.0, 7.0]))
 tensor([-1.,  0.,  1.])
 
@@ -193,22 +194,22 @@ logit float
 tensor([0.0000, 2.1972,    inf])
 
 floor same
-The largest integer not above x. No gradient.
+The largest integer not above x. The gradient is 0.
 >>> lt.floor(lt.tensor([1.7, -1.2]))
 tensor([ 1., -2.])
 
 ceil same
-The smallest integer not below x. No gradient.
+The smallest integer not below x. The gradient is 0.
 >>> lt.ceil(lt.tensor([1.2, -1.7]))
 tensor([ 2., -1.])
 
 round same
-The nearest integer, halves to even. No gradient.
+The nearest integer, halves to even. The gradient is 0.
 >>> lt.round(lt.tensor([0.5, 1.5, 2.5, -1.7]))
 tensor([ 0.,  2.,  2., -2.])
 
 trunc same
-x without its fraction. No gradient.
+x without its fraction. The gradient is 0.
 >>> lt.trunc(lt.tensor([1.7, -1.7]))
 tensor([ 1., -1.])
 
@@ -357,14 +358,14 @@ The minimum over the axes ``dim`` (an int or several; all by default); ties shar
 tensor([[0.5000, 0.0000],
         [0.5000, 0.0000]])
 
-tril same
+tril triangle
 The lower triangle of the last two axes; zero above ``diagonal`` (0: the main one, 1: one above it).
 >>> lt.tril(lt.ones(3, 3, dtype=lt.int64))
 tensor([[1, 0, 0],
         [1, 1, 0],
         [1, 1, 1]])
 
-triu same
+triu triangle
 The upper triangle of the last two axes; zero below ``diagonal`` (0: the main one, 1: one above it).
 >>> lt.triu(lt.ones(3, 3, dtype=lt.int64), diagonal=1)
 tensor([[0, 1, 1],

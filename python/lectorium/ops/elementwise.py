@@ -101,8 +101,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 def pow(k: Any, x: Any, y: Any) -> One:
     """``x ** y``, broadcast and promoted.
 
-    Errors: ShapeError for shapes that do not fit; TypeError for two bools; ValueError for
-    integers to a negative power.
+    Errors: ShapeError for shapes that do not fit; TypeError for two bools; ValueError for integers to a
+    negative number.
 
     Example:
         >>> lt.pow(lt.tensor([1.0, 2.0, 3.0]), 2)

@@ -79,8 +79,8 @@ def _(k: Any, g: Any, saved: Any, need: Any) -> Any:
 def index_select(k: Any, x: Any, dim: int, index: Any) -> One:
     """Whole slices of an axis, in the order of ``index``.
 
-    Shapes: ``index`` of integers with one axis. Errors: IndexError for an index or axis out of range,
-    ShapeError for an index of several axes.
+    Shapes: ``index`` of integers with one axis. Errors: IndexError for an index or axis out of range, or an
+    index of several axes.
 
     Example:
         >>> x = lt.tensor([[1, 2, 3], [4, 5, 6]])

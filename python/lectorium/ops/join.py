@@ -51,7 +51,7 @@ def split(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
     return out
 
 
-@op
+@op(name="cat")
 def _cat(k: Any, *args: Any) -> One:
     *tensors, dim = args
     return k.cat(tensors, dim), (tuple(k.meta(t) for t in tensors), dim)

@@ -28,13 +28,12 @@ def sequence(
     ``[sum(batch_sizes), G*H]`` of sequences of several lengths, and the outputs are packed likewise.
     ``reverse``: from the last step to the first; a packed sequence joins when its own last step comes.
     """
-    # PyTorch takes an empty batch, and so does the composite; no steps at all are the kernel's to refuse.
-    full = x.numel() > 0 or (batch_sizes is None and x.shape[0] == 0)
-    fits = full and x.is_cpu
     # A recorder sees the small operations.
-    if fits and not _core.recording():
-        if x.dtype in HALF:
-            return _in_float32(kind, x, state, weights, batch_sizes, reverse)
+    fits = x.is_cpu and not _core.recording()
+    if fits and x.dtype in HALF:
+        return _in_float32(kind, x, state, weights, batch_sizes, reverse)
+    # PyTorch takes an empty batch, and so does the composite; no steps at all are the kernel's to refuse.
+    if fits and (x.numel() > 0 or (batch_sizes is None and x.shape[0] == 0)):
         if not _core.is_grad_enabled():
             y, _, *final = _core.recurrent(kind, x, state, weights, batch_sizes, reverse, False)
             return (y, *final)

@@ -6,7 +6,7 @@ from ... import _core, ops
 from ..._core import Tensor
 from ...autograd.inplace import apply_inplace
 from ...random import default_generator
-from ._shared import ShapeError, applied, in_place
+from ._shared import ShapeError, applied, in_place, tensor_of
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -165,16 +165,17 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         tensor([[[-2., -2.],
                  [-4., -4.]]])
     """
-    if weight.numel() == 1:
-        slope = ops.reshape(weight, [1] * input.ndim)
+    axes = tensor_of("prelu", input).ndim
+    if tensor_of("prelu", weight, "weight").numel() == 1:
+        slope = ops.reshape(weight, [1] * axes)
     else:
-        channels = input.shape[1] if input.ndim > 1 else 1
+        channels = input.shape[1] if axes > 1 else 1
         if weight.ndim > 1 or weight.numel() != channels:
             raise ShapeError(
                 f"prelu: weight has shape {list(weight.shape)}, expected [1] or [{channels}], "
                 f"one slope a channel of an input of shape {list(input.shape)}"
             )
-        slope = ops.reshape(weight, [1, -1, *[1] * (input.ndim - 2)])
+        slope = ops.reshape(weight, [1, -1, *[1] * (axes - 2)])
     return ops.where(ops.gt(input, 0.0), input, ops.mul(input, slope))
 
 

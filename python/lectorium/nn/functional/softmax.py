@@ -7,11 +7,13 @@ import warnings
 from ... import _core, ops
 from ..._core import Tensor, dtype as DType
 from ...random import default_generator
+from ._shared import tensor_of
 
 
 def _soft_axis(op: str, input: Tensor, dim: int | None) -> int:
+    axes = tensor_of(op, input).ndim
     if dim is None:
-        dim = 0 if input.ndim in (0, 1, 3) else 1
+        dim = 0 if axes in (0, 1, 3) else 1
         warnings.warn(
             f"{op}: implicit dimension choice has been deprecated; pass dim={dim} to say what is meant",
             stacklevel=3,
@@ -74,7 +76,8 @@ def gumbel_softmax(
         >>> [round(share, 1) for share in picked.mean(0).tolist()]
         [0.7, 0.2, 0.1]
     """
-    noise = _core.neg(_core.log(_core.exponential(default_generator, list(logits.shape), logits.dtype, 1.0)))
+    shape = list(tensor_of("gumbel_softmax", logits, "logits").shape)
+    noise = _core.neg(_core.log(_core.exponential(default_generator, shape, logits.dtype, 1.0)))
     soft = ops.softmax(ops.div(ops.add(logits, noise), tau), dim)
     if not hard:
         return soft

@@ -243,7 +243,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         (1, 1, 12, 12)
     """
     r = upscale_factor
-    if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
+    if tensor_of("pixel_shuffle", input).ndim < 3 or r < 1 or input.shape[-3] % (r * r):
         raise ShapeError(
             f"pixel_shuffle: expected an input [*, C * {r * r}, H, W] for upscale_factor {r}, "
             f"got {list(input.shape)}"
@@ -265,7 +265,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         [[[0, 2]], [[1, 3]], [[4, 6]], [[5, 7]]]
     """
     r = downscale_factor
-    if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
+    if tensor_of("pixel_unshuffle", input).ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
         raise ShapeError(
             f"pixel_unshuffle: expected an input [*, C, H, W] with H and W divisible by {r}, "
             f"got {list(input.shape)}"
@@ -286,7 +286,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         >>> lt.nn.functional.channel_shuffle(lt.arange(6).reshape(1, 6, 1), 2).flatten()
         tensor([0, 3, 1, 4, 2, 5])
     """
-    if input.ndim < 3 or groups < 1 or input.shape[1] % groups:
+    if tensor_of("channel_shuffle", input).ndim < 3 or groups < 1 or input.shape[1] % groups:
         raise ShapeError(
             f"channel_shuffle: expected an input [N, C, ...] with C divisible by {groups}, "
             f"got {list(input.shape)}"

@@ -329,10 +329,13 @@ _ROOMS = {
 }
 
 _INSTEAD = {
+    "amp": "float32: kernels compute in it",
+    "autocast": "float32: kernels compute in it",
     "backends": "lectorium.set_num_threads and the environment variables in README",
     "compile": "the model itself: its layers run fused as they are",
     "cuda": "device 'gpu' and lectorium.gpu",
     "distributions": "lectorium.multinomial, bernoulli and normal",
+    "func": "lectorium.autograd.grad with create_graph=True",
     "jit": "the model itself: its layers run fused as they are; lectorium.scan records a cell",
     "mps": "device 'gpu' and lectorium.gpu",
     "vmap": "a batch dimension",

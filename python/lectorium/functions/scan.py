@@ -26,9 +26,9 @@ def scan(cell: Cell, inputs: Any, state: Any, *, length: int | None = None) -> t
     it computes is written down; the sequence then runs compiled, forward and backward, without Python.
     Products of the inputs with weights are made for all steps at once, as are the gradients of weights, and
     chains of elementwise operations are one pass. Gradients flow to inputs, to the first state and to every
-    tensor that the cell uses; gradients of gradients are those of the loop. Random operations draw anew each
-    step, the numbers that the loop would draw. What else the cell does (printing, counting, filling lists)
-    happens once.
+    tensor that the cell uses, as zeros where the loop would leave None; gradients of gradients are those of
+    the loop. Random operations draw anew each step, the numbers that the loop would draw. What else the cell
+    does (printing, counting, filling lists) happens once.
 
     Recorded are arithmetic, comparisons, ``where``, ``clamp``, powers and the functions of one tensor;
     activations, softmax, layer_norm, dropout and draws; matmul, linear, bmm, addmm; sum, mean, prod, var,

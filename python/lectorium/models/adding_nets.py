@@ -15,11 +15,11 @@ class AddingNet(nn.Module):
     """Sequences [N, T, 2] to numbers [N, 1], which a linear layer reads from the last hidden state.
 
     `cell`: "rnn" (tanh), "lstm", "gru", or "irnn": a ReLU whose recurrent weights begin as the identity, so
-    that at first it only sums up (Le, Jaitly and Hinton 2015, A simple way to initialize recurrent networks of
-    rectified linear units). `length`: steps that the gates of "lstm" and "gru" are to remember over; their
-    biases begin so that each unit keeps its state for a time of its own, from 1 to ``length - 1`` steps (Tallec
-    and Ollivier 2018, Can recurrent neural networks warp time?, equation 16). Errors: ValueError for an unknown
-    cell.
+    that at first it only sums up (Le, Jaitly and Hinton 2015, A simple way to initialize recurrent networks
+    of rectified linear units). `length`: steps that the gates of "lstm" and "gru" are to remember over;
+    their biases begin so that each unit keeps its state for a time of its own, from 1 to ``length - 1``
+    steps (Tallec and Ollivier 2018, Can recurrent neural networks warp time?, equation 16). Errors:
+    ValueError for an unknown cell.
 
     Example:
         >>> lt.models.AddingNet("irnn")(lt.zeros(3, 100, 2)).shape

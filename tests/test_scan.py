@@ -890,3 +890,44 @@ def test_sums_of_products_in_any_order(batch):
     check(inputs_only, (x, z), h, (u,))
     check(seen, x, (h, leaf(batch, H)), (w, v, b))
     check(carried, x, (h, leaf(batch, H)), (w, v, b))
+
+
+def test_a_wrong_derivative_is_found_at_the_first_call(monkeypatch):
+    from lectorium.autograd import steps
+
+    w = leaf(H, H)
+
+    def cell(x, h):
+        h = lt.tanh(x + h @ w)
+        return h, h
+
+    right = steps._vjp
+    monkeypatch.setattr(steps, "_vjp", lambda *a: tuple(None if g is None else g * 1.1 for g in right(*a)))
+    with pytest.warns(RuntimeWarning, match="the recording's derivative is not the cell's"):
+        outputs, _ = lt.scan(cell, leaf(T, B, H), leaf(B, H))
+    assert outputs.grad_fn is not None
+
+
+@pytest.mark.parametrize("kind", ["argument", "result", "draw"])
+def test_gradients_of_gradients_stop_where_the_cell_detaches(kind):
+    w = leaf(H, H)
+
+    def cell(x, h):
+        if kind == "argument":
+            h = lt.tanh(x + h.detach() @ w)
+            return h, h
+        if kind == "draw":
+            h = lt.sigmoid(x + h @ w)
+            return h * lt.bernoulli(h), h
+        h = lt.tanh(x + h @ w)
+        return h, h.detach()
+
+    def second(run):
+        lt.manual_seed(1)
+        x, h = leaf(T, B, H), leaf(B, H)
+        outputs = flat(run(cell, x, h)[0])[0]
+        first = lt.autograd.grad((outputs * outputs).sum(), [x, w], create_graph=True)
+        return [*first, *lt.autograd.grad(sum((g * g).sum() for g in first), [x, w])]
+
+    for a, b in zip(second(lt.scan), second(loop), strict=True):
+        assert lt.allclose(a, b, rtol=1e-9)

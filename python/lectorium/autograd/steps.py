@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .. import _core
-from .._core import Op, Program, Run, Tensor, is_grad_enabled, note, set_grad_enabled
+from .._core import Op, Program, Run, Tensor, is_grad_enabled, note
 from ..random import Generator, default_generator
 from .carrying import carrying, wants_of
 from .checkpoint import aside
 from .composite import composite_gradients
 from .lowering import Unsupported, program
-from .recording import Entry, Recorder, Unrecorded, fill
+from .recording import Recorder, Unrecorded
+from .replay import again, later
 
 Flat = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
-
-_TWO_TO_64 = 1 << 64
 
 
 class Step:
@@ -87,7 +86,7 @@ class _Form:
         self.carrying = sum(carries)
 
 
-class _Call:
+class Call:
     """A call of a program: what its derivatives need beside tensors."""
 
     def __init__(
@@ -124,12 +123,8 @@ def run(
     if isinstance(made, str):
         return made
     results = _run(made, step, xs, states, steps, dice)
-    default_generator._set_state(_later(dice, steps * step.recorder.draws))
+    default_generator._set_state(later(dice, steps * step.recorder.draws))
     return results[: len(step.outputs)], results[len(step.outputs) :]
-
-
-def _later(dice: list[int], blocks: int) -> list[int]:
-    return [dice[0], (dice[1] + blocks) % _TWO_TO_64]
 
 
 def _start(xs: Sequence[Tensor], t: int, states: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -180,12 +175,13 @@ def _make(cell: Flat, step: Step, xs: list[Tensor], states: list[Tensor], dice: 
         return f"there is no instruction for {e}"
     except RuntimeError as e:
         return f"there is no instruction for {str(e).removeprefix('scan: ')}"
-    return _differs(cell, step, made, xs, dice) or _Made(made)
+    found = _Made(made)
+    return _differs(cell, step, made, xs, dice) or _derivative_differs(step, found, xs, states, dice) or found
 
 
 def _differs(cell: Flat, step: Step, made: Program, xs: list[Tensor], dice: list[int]) -> str | None:
     """Holds the program against two plain steps."""
-    default_generator._set_state(_later(dice, step.recorder.draws))
+    default_generator._set_state(later(dice, step.recorder.draws))
     second = Step(cell, *_start(xs, 1, step.new))
     if second.why is not None:
         return second.why
@@ -202,6 +198,40 @@ def _differs(cell: Flat, step: Step, made: Program, xs: list[Tensor], dice: list
         pairs += [(_at(out, 0), a), (_at(out, 1), b)]
     if not all(_close(a, b.detach()) for a, b in pairs):
         return "the recording does not compute what the cell does"
+    return None
+
+
+def _derivative_differs(
+    step: Step, made: _Made, xs: list[Tensor], states: list[Tensor], dice: list[int]
+) -> str | None:
+    """Holds the program's derivative over two steps against that of the recorded operations."""
+    from ..functions.random import randn
+
+    captured = [step.recorder.tensors[n] for n in step.recorder.captured]
+    need = [is_grad_enabled() and t.requires_grad for t in (*xs, *states, *captured)]
+    form = made.form(step, xs, states, 2)
+    if not form.carrying or not any(need):
+        return None
+    values = [*[_core.narrow(x, 0, 0, 2) for x in xs], *states, *captured]
+    own = [t.detach() for t in values]
+    for t, wanted in zip(own, need, strict=True):
+        t.requires_grad = wanted
+    n, m = len(xs), len(states)
+    outs, ends, kept = made.program.forward(
+        own[:n], own[n : n + m], own[n + m :], 2, (dice[0], dice[1]), True
+    )
+    call = Call(made, form, step, 2, dice, kept)
+    seeds: list[Tensor | None] = [None] * len(form.order)
+    source, results = Generator().manual_seed(0), [*outs, *ends]
+    for i in form.order[: form.carrying]:
+        seeds[i] = randn(results[i].shape, dtype=results[i].dtype, generator=source)
+    mine = _vjp(_core, tuple([seeds[i] for i in form.order[: form.carrying]]), (call, *own), need)
+    others = composite_gradients(lambda *given: again(call, given), own, seeds, need)
+    for a, b in zip(mine, others, strict=True):
+        if a is not None and b is not None and _core.isfinite(b).all().item():
+            scale = _core.abs(b).max().item() if b.numel() else 0.0
+            if not _core.le(_core.abs(_core.sub(a, b)), 1e-2 * scale + 1e-5).all().item():
+                return "the recording's derivative is not the cell's"
     return None
 
 
@@ -228,65 +258,21 @@ def _run(
         op = Op("scan", form.carrying)
         op.vjp = _vjp
         ordered = [results[i] for i in form.order]
-        call = _Call(made, form, step, steps, dice, kept)
+        call = Call(made, form, step, steps, dice, kept)
         note(op, args, tuple(ordered) if len(ordered) > 1 else ordered[0], (call, *args))
     return results
 
 
 def _vjp(k: Any, g: Any, saved: Any, need: Any) -> Any:
-    call: _Call = saved[0]
+    call: Call = saved[0]
     args: list[Tensor] = list(saved[1:])
     flowing = cast("Sequence[Tensor | None]", g if isinstance(g, tuple) else (g,))
     results: list[Tensor | None] = [None] * len(call.form.order)
     for i, flow_in in zip(call.form.order, flowing, strict=False):
         results[i] = flow_in
     if k is not _core:
-        return composite_gradients(lambda *own: _again(call, own), args, results, need)
+        return composite_gradients(lambda *own: again(call, own), args, results, need)
     count = len(call.step.outputs)
     kept = cast(Run, call.kept)
     dx, ds, dc = call.made.program.backward(kept, results[:count], results[count:])
     return tuple([f if wanted else None for f, wanted in zip((*dx, *ds, *dc), need, strict=True)])
-
-
-def _again(call: _Call, own: Sequence[Tensor]) -> list[Tensor]:
-    """The steps as recorded operations on the tape: the composite of the program."""
-    from ..functions.join import select, stack
-
-    step = call.step
-    r = step.recorder
-    n, m = len(own) - len(r.captured) - len(step.new), len(step.new)
-    xs, state, captured = own[:n], list(own[n : n + m]), own[n + m :]
-    outputs: list[list[Tensor]] = []
-    on = set_grad_enabled(True)
-    try:
-        for t in range(call.steps):
-            values: dict[int, Tensor] = dict(zip(r.captured, captured, strict=True))
-            values |= dict(enumerate([*[select(x, 0, t) for x in xs], *state]))
-            for entry in r.entries:
-                set_grad_enabled(any(entry.need))
-                out = _once_more(entry, fill(entry.args, values.__getitem__), t, call)
-                made = (out,) if isinstance(out, Tensor) else out
-                values |= {i: v for i, v in zip(entry.outs, made, strict=True) if i is not None}
-            set_grad_enabled(True)
-            ended = [values[i] for i in step.results]
-            outputs.append(ended[: len(step.outputs)])
-            state = ended[len(step.outputs) :]
-        return [*[stack(list(parts)) for parts in zip(*outputs, strict=True)], *state]
-    finally:
-        set_grad_enabled(on)
-
-
-def _once_more(entry: Entry, args: tuple[Any, ...], t: int, call: _Call) -> Any:
-    """A recorded call at step ``t``, drawing the numbers that the program drew."""
-    if entry.offset is not None:
-        at = _later(call.dice, t * call.step.recorder.draws + entry.offset)
-        if entry.op.name == "dropout":
-            args = (*args[:2], *at)
-        else:
-            other = Generator()
-            other._set_state(at)
-            args = (other, *args[1:])
-    forward: Any = entry.op.forward
-    out, saved = forward(_core, *args)
-    note(entry.op, args, out, saved)
-    return out

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from .. import _core, ops
 from .._checks import tensor_of
 from .._core import Tensor
 from .shape import normalized
+
+
+def _tensors(op: str, given: Any) -> list[Tensor]:
+    """What is to be joined: one tensor or more."""
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{op}: expected a list of tensors, got {type(given).__name__}")
+    tensors = list(cast("Iterable[Any]", given))
+    if not tensors:
+        raise ValueError(f"{op}: expected at least one tensor, got an empty list")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            tensor_of(op, x, f"tensor {i}")
+    return tensors
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -18,10 +31,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         >>> lt.cat([lt.ones(2), lt.zeros(1)])
         tensor([1., 1., 0.])
     """
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got an empty list")
-    return ops.cat(tensors, dim)
+    return ops.cat(_tensors("cat", tensors), dim)
 
 
 concat = concatenate = cat
@@ -34,9 +44,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         >>> lt.stack([lt.ones(2), lt.zeros(2)]).shape
         (2, 2)
     """
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("stack: expected at least one tensor, got an empty list")
+    tensors = _tensors("stack", tensors)
     shape = tensors[0].shape
     for i, x in enumerate(tensors):
         if x.shape != shape:
@@ -57,8 +65,8 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
         >>> lt.hstack([lt.ones(2, 1), lt.ones(2, 2)]).shape
         (2, 3)
     """
-    tensors = [x if x.ndim else ops.reshape(x, [1]) for x in tensors]
-    return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
+    tensors = [x if x.ndim else ops.reshape(x, [1]) for x in _tensors("hstack", tensors)]
+    return ops.cat(tensors, 0 if tensors[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
@@ -68,7 +76,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
         >>> lt.vstack([lt.ones(2), lt.ones(2)]).shape
         (2, 2)
     """
-    return cat([x if x.ndim > 1 else ops.reshape(x, [1, -1]) for x in tensors], 0)
+    return ops.cat([x if x.ndim > 1 else ops.reshape(x, [1, -1]) for x in _tensors("vstack", tensors)], 0)
 
 
 def _cut_axis(op: str, input: Tensor, dim: int) -> int:

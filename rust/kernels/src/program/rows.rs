@@ -85,8 +85,9 @@ pub(super) fn parts(
     }
 }
 
+/// So that an even number of threads, or 4 or 8 of them, have as much to do each.
 fn rows_each(batch: usize) -> usize {
-    batch.div_ceil(batch.div_ceil(ROWS).max(2))
+    batch.div_ceil(batch.div_ceil(ROWS).next_power_of_two().max(2))
 }
 
 fn cut(

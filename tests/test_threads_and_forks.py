@@ -328,7 +328,7 @@ def test_ctrl_c_stops_a_loop_of_big_kernels(work: str) -> None:
     ],
 )
 def test_ctrl_c_stops_a_long_sequence_between_two_steps(call: str, threads: int) -> None:
-    steps = 1_000 if "backward" in call else 12_000
+    steps = 4_000 if "backward" in call else 12_000
     code = f"""
         import os, signal, threading, time
         import lectorium as lt
@@ -347,7 +347,7 @@ def test_ctrl_c_stops_a_long_sequence_between_two_steps(call: str, threads: int)
             sent.append(time.time())
             os.kill(os.getpid(), signal.SIGINT)
         def send():
-            threading.Timer(0.3, kill).start()
+            threading.Timer(0.1, kill).start()
         before = w.clone()
         try:
             with lt.set_grad_enabled({"backward" in call}):

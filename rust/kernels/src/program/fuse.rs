@@ -75,69 +75,77 @@ pub(super) fn nodes(
     out
 }
 
-/// Lets products be added to what they are added to afterwards, where that is another product's result
-/// that nobody else wants.
-fn added_up(
+/// How often a value is read.
+fn uses(instrs: &[Instr], slot: usize) -> usize {
+    instrs.iter().flat_map(Instr::reads).filter(|&s| s == slot).count()
+}
+
+/// Makes additions part of products: of an addition and its two values `merged` says which product ends in
+/// it, by number, and what is to stand for both.
+fn into_products(
     mut instrs: Vec<Instr>,
-    metas: &[Meta],
-    home: &[Option<Source>],
-    keep: &HashSet<usize>,
+    merged: impl Fn(&[Instr], &Instr, [usize; 2]) -> Option<(usize, Instr)>,
 ) -> Vec<Instr> {
-    let maker = super::schedule::made_by(&instrs);
     let mut gone = HashSet::new();
     for i in 0..instrs.len() {
-        let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) =
-            (&instrs[i].kern, &instrs[i].args[..])
-        else {
+        let sum = &instrs[i];
+        let (Kern::Binary(Binary::Add), &[Arg::Slot(a), Arg::Slot(b)]) = (&sum.kern, &sum.args[..]) else {
             continue;
         };
-        let own = |s: usize| {
-            let used = instrs.iter().flat_map(Instr::reads).filter(|&r| r == s).count();
-            let m = *maker.get(&s)?;
-            (used == 1 && !keep.contains(&s) && is_product(&instrs[m], metas, home)).then_some(m)
-        };
-        let (Some(first), Some(second)) = (own(*a), own(*b)) else { continue };
-        let same = metas[*a].shape == metas[*b].shape && metas[*a].dtype == metas[*b].dtype;
-        if !same || instrs[i].makes().any(|s| keep.contains(&s)) {
-            continue;
+        if let Some((product, with)) = merged(&instrs, sum, [a, b]) {
+            instrs[i] = Instr { outs: sum.outs.clone(), ..with };
+            gone.insert(product);
         }
-        // One of them is added to the other, if it is not added to something already and not made ahead.
-        let free = |m: usize| instrs[m].args.len() < 4 && !of_sequence(&instrs[m], home);
-        let (m, onto) = match (free(first), free(second)) {
-            (true, true) if first > second => (first, *b),
-            (_, true) => (second, *a),
-            (true, false) => (first, *b),
-            (false, false) => continue,
-        };
-        let mut with = instrs[m].clone();
-        with.args.resize(3, Arg::Missing);
-        with.args.push(Arg::Slot(onto));
-        with.outs = instrs[i].outs.clone();
-        instrs[i] = with;
-        gone.insert(m);
     }
     instrs.into_iter().enumerate().filter(|(i, _)| !gone.contains(i)).map(|(_, instr)| instr).collect()
 }
 
-/// Lets products add the bias that follows them.
-fn with_bias(
-    mut instrs: Vec<Instr>,
+/// Lets products be added to what they are added to afterwards, where that is another product's result
+/// that nobody else wants.
+fn added_up(
+    instrs: Vec<Instr>,
     metas: &[Meta],
     home: &[Option<Source>],
     keep: &HashSet<usize>,
 ) -> Vec<Instr> {
     let maker = super::schedule::made_by(&instrs);
-    let mut gone = HashSet::new();
-    for i in 0..instrs.len() {
-        let (Kern::Binary(Binary::Add), [Arg::Slot(a), Arg::Slot(b)]) =
-            (&instrs[i].kern, &instrs[i].args[..])
-        else {
-            continue;
+    into_products(instrs, |instrs, sum, [a, b]| {
+        let own = |s: usize| {
+            let m = *maker.get(&s)?;
+            (uses(instrs, s) == 1 && !keep.contains(&s) && is_product(&instrs[m], metas, home)).then_some(m)
         };
-        for (product, bias) in [(*a, *b), (*b, *a)] {
-            let used: usize = instrs.iter().flat_map(Instr::reads).filter(|&s| s == product).count();
-            let Some(&m) = maker.get(&product) else { continue };
-            let fits = used == 1
+        let (first, second) = (own(a)?, own(b)?);
+        let same = metas[a].shape == metas[b].shape && metas[a].dtype == metas[b].dtype;
+        if !same || sum.makes().any(|s| keep.contains(&s)) {
+            return None;
+        }
+        // One of them is added to the other, if it is not added to something already and not made ahead.
+        let free = |m: usize| instrs[m].args.len() < 4 && !of_sequence(&instrs[m], home);
+        let (m, onto) = match (free(first), free(second)) {
+            (true, true) if first > second => (first, b),
+            (_, true) => (second, a),
+            (true, false) => (first, b),
+            (false, false) => return None,
+        };
+        let mut with = instrs[m].clone();
+        with.args.resize(3, Arg::Missing);
+        with.args.push(Arg::Slot(onto));
+        Some((m, with))
+    })
+}
+
+/// Lets products add the bias that follows them.
+fn with_bias(
+    instrs: Vec<Instr>,
+    metas: &[Meta],
+    home: &[Option<Source>],
+    keep: &HashSet<usize>,
+) -> Vec<Instr> {
+    let maker = super::schedule::made_by(&instrs);
+    into_products(instrs, |instrs, sum, [a, b]| {
+        let biased = |product: usize, bias: usize| {
+            let m = *maker.get(&product)?;
+            let fits = uses(instrs, product) == 1
                 && !keep.contains(&product)
                 && home[bias] == Some(Source::Constant)
                 && metas[bias].shape[..]
@@ -146,19 +154,17 @@ fn with_bias(
                 && matches!(instrs[m].args.get(2), None | Some(Arg::Missing))
                 && is_product(&instrs[m], metas, home)
                 // What is added to another result lies in its place, not in one that is kept.
-                && (instrs[m].args.len() < 4 || !instrs[i].makes().any(|s| keep.contains(&s)));
-            if fits {
-                let mut with = instrs[m].clone();
-                with.args.resize(with.args.len().max(3), Arg::Missing);
-                with.args[2] = Arg::Slot(bias);
-                with.outs = instrs[i].outs.clone();
-                instrs[i] = with;
-                gone.insert(m);
-                break;
+                && (instrs[m].args.len() < 4 || !sum.makes().any(|s| keep.contains(&s)));
+            if !fits {
+                return None;
             }
-        }
-    }
-    instrs.into_iter().enumerate().filter(|(i, _)| !gone.contains(i)).map(|(_, instr)| instr).collect()
+            let mut with = instrs[m].clone();
+            with.args.resize(with.args.len().max(3), Arg::Missing);
+            with.args[2] = Arg::Slot(bias);
+            Some((m, with))
+        };
+        biased(a, b).or_else(|| biased(b, a))
+    })
 }
 
 /// Lets chains write their results where they are put together.
@@ -198,8 +204,8 @@ fn parts_of(
     let mut moves = Vec::new();
     for (arg, cuts) in instr.args.iter().zip(parts) {
         let (Arg::Slot(s), [Cut::Slice(axis, _, _, 1)]) = (arg, &cuts[..]) else { return None };
-        let used = instrs.iter().flat_map(Instr::reads).filter(|r| r == s).count();
-        if *axis != last || used != 1 || keep.contains(s) || metas[*s].shape.len() != shape.len() {
+        if *axis != last || uses(instrs, *s) != 1 || keep.contains(s) || metas[*s].shape.len() != shape.len()
+        {
             return None;
         }
         let place = before.iter().enumerate().find_map(|(i, node)| match node {

@@ -60,7 +60,7 @@ impl<'a, T: GemmElement> Call<'a, T> {
         out: Output<T>,
     ) -> Call<'a, T> {
         // Even heights: eight and eight rows are faster than fourteen and two.
-        let height = m.div_ceil(m.div_ceil(kernel.mr));
+        let height = kernel.height(m);
         let all = m.div_ceil(height);
         let strips = all.div_ceil(all.div_ceil(MC / height));
         Call { kernel, m, n, k, a, out, height, strips }

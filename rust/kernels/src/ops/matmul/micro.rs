@@ -116,6 +116,13 @@ pub struct Kernel<T: 'static> {
     pub(super) pack: unsafe fn(*const T, isize, isize, usize, usize, usize, *mut T),
 }
 
+impl<T> Kernel<T> {
+    /// The rows of a tile where `m` of them go into the fewest, as even as can be.
+    pub(super) fn height(&self, m: usize) -> usize {
+        m.div_ceil(m.div_ceil(self.mr))
+    }
+}
+
 /// Asks for the cache line of `p`, which may be any address, into the second cache.
 #[inline(always)]
 pub(super) fn prefetch<T>(p: *const T) {

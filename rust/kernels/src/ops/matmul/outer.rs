@@ -16,7 +16,7 @@ pub unsafe fn pack_rows<T: GemmElement>(
     out: *mut T,
 ) {
     let kernel = kernel_of::<T>();
-    let height = m.div_ceil(m.div_ceil(kernel.mr));
+    let height = kernel.height(m);
     for i in (0..m).step_by(height) {
         let h = height.min(m - i);
         (kernel.pack)(rows.add(i), 1, ld as isize, h, count, h, out.add(i * positions + first * h));
@@ -40,7 +40,7 @@ pub unsafe fn add_products<T: GemmElement>(
     let nr = kernel.nr;
     for j in (0..n).step_by(nr) {
         for &(a, m, c) in lefts {
-            let height = m.div_ceil(m.div_ceil(kernel.mr));
+            let height = kernel.height(m);
             for i in (0..m).step_by(height) {
                 let h = height.min(m - i);
                 let next = c.wrapping_add((i + h) * n + j);

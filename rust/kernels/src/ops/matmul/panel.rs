@@ -27,7 +27,7 @@ pub unsafe fn rows_by_panel<T: GemmElement>(
     }
     let kernel = kernel_of::<T>();
     let nr = kernel.nr;
-    let height = m.div_ceil(m.div_ceil(kernel.mr));
+    let height = kernel.height(m);
     for p0 in (0..k).step_by(KC) {
         let kc = KC.min(k - p0);
         let b = panel.add(p0 * nr);
@@ -74,7 +74,7 @@ pub unsafe fn rows_by_packed<T: GemmElement>(
 ) {
     let kernel = kernel_of::<T>();
     let (nr, n, k) = (kernel.nr, b.n(), b.k());
-    let height = m.div_ceil(m.div_ceil(kernel.mr));
+    let height = kernel.height(m);
     let padded = n.next_multiple_of(nr);
     for j in panels {
         for p0 in (0..k).step_by(KC) {

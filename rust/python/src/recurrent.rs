@@ -4,7 +4,7 @@ use crate::args::{T, sizes};
 use crate::door::run;
 use crate::error::to_python;
 use crate::tensor::PyTensor;
-use lectorium::ops::recurrent::{Back, Kind, Layer, Sequence, layer, sequence, sequence_grad};
+use lectorium::ops::recurrent::{Back, Kind, Sequence, layer, sequence, sequence_grad};
 use lectorium::{Error, Tensor};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -19,12 +19,45 @@ fn kind_of(py: Python<'_>, name: &str) -> PyResult<Kind> {
     })
 }
 
-fn plain(tensors: Vec<T>) -> Vec<Tensor> {
-    tensors.into_iter().map(|t| t.0).collect()
-}
-
 fn optional(tensors: Vec<Option<T>>) -> Vec<Option<Tensor>> {
     tensors.into_iter().map(|t| t.map(|t| t.0)).collect()
+}
+
+/// What all of these functions take, as kernels want it.
+struct Given {
+    kind: Kind,
+    state: Vec<Tensor>,
+    weights: Vec<Option<Tensor>>,
+    batch_sizes: Option<Vec<usize>>,
+    reverse: bool,
+}
+
+impl Given {
+    fn new(
+        py: Python<'_>,
+        kind: &str,
+        state: Vec<T>,
+        weights: Vec<Option<T>>,
+        batch_sizes: Option<Vec<i64>>,
+        reverse: bool,
+    ) -> PyResult<Given> {
+        let kind = kind_of(py, kind)?;
+        let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
+        let state = state.into_iter().map(|t| t.0).collect();
+        Ok(Given { kind, state, weights: optional(weights), batch_sizes, reverse })
+    }
+
+    fn sequence<'a>(&'a self, x: &'a Tensor) -> Sequence<'a> {
+        let Given { kind, state, weights, batch_sizes, reverse } = self;
+        let batch_sizes = batch_sizes.as_deref();
+        Sequence { kind: *kind, x, state, weights, batch_sizes, reverse: *reverse }
+    }
+
+    /// Every element of the gates is a sum over the state.
+    fn work(&self, x: &Tensor) -> usize {
+        let columns = self.state.first().and_then(|h| h.shape().last().copied()).unwrap_or(1);
+        x.numel().saturating_mul(columns) / 16
+    }
 }
 
 /// A few results, some of which may be missing.
@@ -49,14 +82,8 @@ fn recurrent<'py>(
     reverse: bool,
     save: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let kind = kind_of(py, kind)?;
-    let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
-    let (state, weights) = (plain(state), optional(weights));
-    let work = work_of(&x.0, &state);
-    let out = run(py, work, || {
-        let (state, weights, batch_sizes) = (&state, &weights, batch_sizes.as_deref());
-        sequence(&Sequence { kind, x: &x.0, state, weights, batch_sizes, reverse }, save)
-    })?;
+    let given = Given::new(py, kind, state, weights, batch_sizes, reverse)?;
+    let out = run(py, given.work(&x.0), || sequence(&given.sequence(&x.0), save))?;
     tuple(py, [Some(out.y), out.saved].into_iter().chain(out.state.into_iter().map(Some)))
 }
 
@@ -72,17 +99,12 @@ fn recurrent_layer<'py>(
     batch_sizes: Option<Vec<i64>>,
     reverse: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let kind = kind_of(py, kind)?;
-    let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
-    let (state, weights) = (plain(state), optional(weights));
+    let given = Given::new(py, kind, state, weights, batch_sizes, reverse)?;
     // Every row meets both weights.
     let columns = x.0.shape().last().copied().unwrap_or(1).max(1);
-    let weight = weights.iter().take(2).flatten().map(Tensor::numel).sum::<usize>();
+    let weight = given.weights.iter().take(2).flatten().map(Tensor::numel).sum::<usize>();
     let work = (x.0.numel() / columns).saturating_mul(weight) / 16;
-    let (y, after) = run(py, work, || {
-        let (state, weights, batch_sizes) = (&state, &weights, batch_sizes.as_deref());
-        layer(&Layer { kind, x: &x.0, state, weights, batch_sizes, reverse })
-    })?;
+    let (y, after) = run(py, work, || layer(&given.sequence(&x.0)))?;
     tuple(py, [y].into_iter().chain(after).map(Some))
 }
 
@@ -101,25 +123,15 @@ fn recurrent_grad<'py>(
     g: Vec<Option<T>>,
     need: Vec<bool>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let kind = kind_of(py, kind)?;
-    let batch_sizes = batch_sizes.map(|s| sizes(kind.name(), &s)).transpose()?;
-    let (state, weights, mut g) = (plain(state), optional(weights), optional(g).into_iter());
+    let given = Given::new(py, kind, state, weights, batch_sizes, reverse)?;
+    let mut g = optional(g).into_iter();
     let (dy, dstate) = (g.next().flatten(), g.collect::<Vec<_>>());
-    let work = work_of(&x.0, &state);
-    let out = run(py, work, || {
-        let (state, weights, batch_sizes) = (&state, &weights, batch_sizes.as_deref());
-        let sequence = Sequence { kind, x: &x.0, state, weights, batch_sizes, reverse };
+    let out = run(py, given.work(&x.0), || {
         let saved = saved.as_ref().map(|t| &t.0);
         let back = Back { y: &y.0, saved, dy: dy.as_ref(), dstate: &dstate, need: &need };
-        sequence_grad(&sequence, &back)
+        sequence_grad(&given.sequence(&x.0), &back)
     })?;
     tuple(py, [out.x].into_iter().chain(out.state).chain(out.weights))
-}
-
-/// Every element of the gates is a sum over the state.
-fn work_of(x: &Tensor, state: &[Tensor]) -> usize {
-    let columns = state.first().and_then(|h| h.shape().last().copied()).unwrap_or(1);
-    x.numel().saturating_mul(columns) / 16
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -8,21 +8,12 @@ use crate::ops::elementwise::{Binary, Operand, binary};
 use crate::ops::matmul::addmm_bias;
 use crate::tensor::Tensor;
 
-/// A layer of a kind whose gates see the input through one linear map.
-pub struct Layer<'a> {
-    pub kind: Kind,
-    /// `[steps, batch, inputs]`, or packed rows.
-    pub x: &'a Tensor,
-    /// The initial state, `[batch, n]` or, with an axis for this one layer, `[1, batch, n]`.
-    pub state: &'a [Tensor],
-    /// w_ih, w_hh, b_ih, b_hh, and the second recurrent weight of kinds that have one.
-    pub weights: &'a [Option<Tensor>],
-    pub batch_sizes: Option<&'a [usize]>,
-    pub reverse: bool,
-}
-
-/// The outputs and the final state, which has the axes of the initial one.
-pub fn layer(l: &Layer<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+/// The outputs and the final state of a layer of a kind whose gates see the input through one linear map.
+///
+/// Other than for [`sequence`], `x` is the input itself, `[steps, batch, inputs]` or packed rows; the weights
+/// are w_ih, w_hh, b_ih, b_hh, and the second recurrent weight of kinds that have one; and the state may have
+/// an axis for this one layer, `[1, batch, n]`, as the final one then has.
+pub fn layer(l: &Sequence<'_>) -> Result<(Tensor, Vec<Tensor>)> {
     let op = l.kind.name();
     if matches!(l.kind, Kind::Mut1 | Kind::Mut2 | Kind::Mut3 | Kind::LayerNormLstm) {
         return Err(Error::value(
@@ -56,9 +47,7 @@ pub fn layer(l: &Layer<'_>) -> Result<(Tensor, Vec<Tensor>)> {
     let lone = |t: &Tensor| t.ndim() == 3 && t.shape()[0] == 1;
     let of_layer = |t: &Tensor| if lone(t) { t.with_layout(t.layout().select(0, 0)) } else { t.clone() };
     let state: Vec<_> = l.state.iter().map(of_layer).collect();
-    let (batch_sizes, reverse) = (l.batch_sizes, l.reverse);
-    let whole = Sequence { kind: l.kind, x: &gates, state: &state, weights: &weights, batch_sizes, reverse };
-    let mut out = sequence(&whole, false)?;
+    let mut out = sequence(&Sequence { x: &gates, state: &state, weights: &weights, ..*l }, false)?;
     for (last, first) in out.state.iter_mut().zip(l.state) {
         if lone(first) {
             *last = last.with_layout(Layout::contiguous(first.shape()));

@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 use checks::Checked;
 use frame::Num;
-pub use layer::{Layer, layer};
+pub use layer::layer;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,15 +2,9 @@ use super::*;
 use crate::dtype::DType;
 use crate::ops::copy;
 
+/// Few distinct values, so that ties occur.
 fn values(n: usize, seed: u64) -> Vec<f64> {
-    let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            // Few distinct values, so that ties occur.
-            ((s >> 58) as i64 - 32) as f64 / 8.0
-        })
-        .collect()
+    crate::testing::values(n, seed).into_iter().map(|v| (v * 32.0).floor() / 8.0).collect()
 }
 
 fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from .steps import Step
 
 
-def _at_first(step: Step, xs: list[Tensor]) -> dict[int, bool]:
-    """Which inputs and tensors found elsewhere carry gradients."""
+def _at_first(step: Step, xs: list[Tensor], states: list[Tensor]) -> tuple[dict[int, bool], list[bool]]:
+    """Which inputs and tensors found elsewhere carry gradients, and which first states."""
     r = step.recorder
     on = is_grad_enabled()
     wants = {n: on and x.requires_grad for n, x in enumerate(xs)}
-    return wants | {n: on and r.tensors[n].requires_grad for n in r.captured}
+    wants |= {n: on and r.tensors[n].requires_grad for n in r.captured}
+    return wants, [on and s.requires_grad for s in states]
 
 
 def _through(
@@ -31,8 +32,7 @@ def _through(
 
 def wants_of(step: Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bool]:
     """Which of the recorded tensors carry gradients in some step."""
-    first = _at_first(step, xs)
-    asks = [is_grad_enabled() and s.requires_grad for s in states]
+    first, asks = _at_first(step, xs, states)
     while True:
         now, found = _through(step, xs, first, asks)
         # A state wants gradients from the step on whose result does.
@@ -44,8 +44,7 @@ def wants_of(step: Step, xs: list[Tensor], states: list[Tensor]) -> dict[int, bo
 
 def carrying(step: Step, xs: list[Tensor], states: list[Tensor], steps: int) -> list[bool]:
     """Which results of so many steps carry gradients, as the loop's do."""
-    first, count = _at_first(step, xs), len(step.outputs)
-    asks = [is_grad_enabled() and s.requires_grad for s in states]
+    (first, asks), count = _at_first(step, xs, states), len(step.outputs)
     each: list[list[bool]] = []
     begun: dict[tuple[bool, ...], int] = {}
     while len(each) < steps and tuple(asks) not in begun:

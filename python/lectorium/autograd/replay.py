@@ -38,14 +38,14 @@ def again(call: Call, own: Sequence[Tensor]) -> list[Tensor]:
             for entry in r.entries:
                 set_grad_enabled(any(entry.need))
                 args = fill(entry.args, values.__getitem__)
-                args = tuple([_cut(a, n) for a, n in zip(args, entry.need, strict=True)])
+                args = tuple([_cut(a, need) for a, need in zip(args, entry.need, strict=True)])
                 out = _once_more(entry, args, t, call)
                 made = (out,) if isinstance(out, Tensor) else out
                 values |= {i: v for i, v in zip(entry.outs, made, strict=True) if i is not None}
             set_grad_enabled(True)
             ended = [
-                _cut(values[i], r.requires_grad)
-                for i, r in zip(step.results, (*step.outputs, *step.new), strict=True)
+                _cut(values[i], seen.requires_grad)
+                for i, seen in zip(step.results, (*step.outputs, *step.new), strict=True)
             ]
             outputs.append(ended[: len(step.outputs)])
             state = ended[len(step.outputs) :]

@@ -23,6 +23,11 @@ States = tuple[Tensor, ...]
 FUSED = (_core.float32, _core.float64)
 
 
+def namespace() -> Any:
+    """Operations, or where nothing is recorded the kernels: a step is little more than its calls."""
+    return ops if _core.is_grad_enabled() or _core.recording() else _core
+
+
 class Form(Module):
     """What the layer and the cell of one kind have in common."""
 
@@ -209,7 +214,7 @@ class RecurrentCell(Form):
         if not 0 < axes < 3 or shape[-1] != self.input_size:
             self._refuse(input)
         self._check_dtype(input, self.slots[0])
-        k = ops if _core.is_grad_enabled() or _core.recording() else _core
+        k = namespace()
         alone = axes == 1
         x = k.unsqueeze(input, 0) if alone else input
         batch = 1 if alone else shape[0]

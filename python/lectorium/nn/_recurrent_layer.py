@@ -10,7 +10,7 @@ from .._core import Tensor, dtype as DType
 from ..ops.cells import split
 from . import functional as F
 from ._make import parameter, size
-from ._recurrent import Form, ShapeError, States, flag, plain
+from ._recurrent import Form, ShapeError, States, flag, namespace, plain
 from .utils._packing import checked_sizes, packing, read_lengths
 from .utils.rnn import PackedSequence, invert_permutation
 
@@ -89,8 +89,7 @@ class RecurrentLayer(Form):
         if not 1 < axes < 4 or shape[-1] != self.input_size or not shape[first]:
             self._refuse(input)
         self._check_dtype(input, self._names[0][0])
-        # Where nothing is recorded the kernels themselves: a step is little more than its calls.
-        k = ops if _core.is_grad_enabled() or _core.recording() else _core
+        k = namespace()
         batch = 1 if axes == 2 else shape[not first]
         x = k.unsqueeze(input, 1) if axes == 2 else k.transpose(input, 0, 1) if first else input
         given = None
